@@ -29,7 +29,7 @@ fn a_list_that_grows_after_it_was_named_has_grown_everywhere() {
 #[test]
 fn a_shared_dict_is_copied() {
     let dict = Value::Dict(vec![("k".into(), Value::None)]);
-    assert_eq!(read(b"\x80\x02(}q\x01X\x01\x00\x00\x00kNsh\x01e.".as_slice()).is_err(), true);
+    assert!(read(b"\x80\x02(}q\x01X\x01\x00\x00\x00kNsh\x01e.").is_err());
     assert_eq!(read(b"\x80\x02](}q\x01X\x01\x00\x00\x00kNsh\x01e."), Ok(list([dict.clone(), dict])));
 }
 

@@ -295,13 +295,18 @@ impl Reader<'_> {
     /// The bytes that a text of characters up to U+00FF stands for.
     fn latin1(&self, span: Span) -> Bytes {
         let text = span.of(self.data);
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.iter();
-        while let Some(&b) = rest.next() {
-            // A lead byte carries the two upper bits, and `Script::Latin1` says that one byte follows it.
-            let low = if b < 0x80 { b } else { (b << 6) | rest.next().map_or(0, |low| low & 0x3f) };
-            bytes.push(low);
+        let mut bytes = vec![0; text.len()];
+        let mut len = 0;
+        // The upper two bits of the byte that comes next; `Script::Latin1` says that every lead byte has one.
+        let mut upper = 0;
+        // No branches: half of random bytes are lead bytes.
+        for &b in text {
+            let (lead, follows) = (b >= 0xc0, (b & 0xc0) == 0x80);
+            bytes[len] = upper | (b & if follows { 0x3f } else { 0xff });
+            len += usize::from(!lead);
+            upper = if lead { b << 6 } else { 0 };
         }
+        bytes.truncate(len);
         bytes.into()
     }
 
