@@ -244,3 +244,19 @@ proptest! {
         let _ = from_value::<(Buffer, u128)>(value);
     }
 }
+
+#[test]
+fn formats_for_people_see_plain_values_and_no_secrets() {
+    let value = dict(&[
+        ("secret", Value::Secret(Secret::new("geheim"))),
+        ("str", Value::Str("é".into())),
+        ("kwargs", Value::Kwargs(vec![("a".into(), Value::Tuple(vec![1.into()]))])),
+        ("big", BigInt::parse_value(&"1".repeat(60)).unwrap()),
+    ]);
+    let json = serde_json::to_value(&value).unwrap();
+    let expected =
+        serde_json::json!({"secret": "<secret>", "str": "é", "kwargs": {"a": [1]}, "big": "1".repeat(60)});
+    assert_eq!(json, expected);
+    let back: Value = serde_json::from_value(serde_json::json!({"a": [1, null, 1.5, "t"]})).unwrap();
+    assert_eq!(back, dict(&[("a", Value::List(vec![1.into(), Value::None, 1.5.into(), text("t")]))]));
+}
