@@ -61,6 +61,8 @@ mod header;
 mod id;
 mod integrity;
 mod message;
+pub mod pickle;
+mod serde_bridge;
 mod value;
 
 pub use frame::{DEFAULT_MAX_PAYLOAD, Decoder, Encoder, FrameError, FrameFormat, FrameHead};
@@ -68,4 +70,5 @@ pub use header::Layout;
 pub use id::{ContextId, Handle};
 pub use integrity::{Direction, Integrity, MAC_LEN, SessionKey};
 pub use message::{Encoding, Message, ReplyTo};
-pub use value::Value;
+pub use serde_bridge::{ValueError, ValueErrorKind, from_value, to_value};
+pub use value::{BigInt, ParseBigIntError, Secret, Value};
