@@ -48,7 +48,8 @@
 //! | frame formats | [`FrameFormat`], [`Layout`], [`Integrity`], [`SessionKey`], [`Direction`] |
 //! | frames | [`Encoder`], [`FrameHead`], [`Decoder`], [`FrameError`], [`DEFAULT_MAX_PAYLOAD`], [`MAC_LEN`] |
 //! | typed payloads | [`body`] |
-//! | Python values | [`Value`] |
+//! | Python values | [`Value`], [`BigInt`], [`Secret`], [`to_value`], [`from_value`] |
+//! | pickles | [`pickle`] |
 //! | frames on tokio's streams | `codec` (feature `codec`) |
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

@@ -26,7 +26,7 @@ mod log;
 mod module;
 mod route;
 
-pub use call::{CallError, CallFunction, CallResult};
+pub use call::{CallError, CallFunction, CallResult, MAX_CALL_ERROR_CHARS};
 pub use dead::Dead;
 pub use empty::{AllocateId, Shutdown};
 pub use ids::IdBlock;
@@ -34,7 +34,8 @@ pub use log::ForwardLog;
 pub use module::{GetModule, LoadModule, LoadedModule};
 pub use route::{AddRoute, DelRoute};
 
-use crate::{ContextId, Message};
+use crate::pickle::{self, Limits, PickleError};
+use crate::{ContextId, Encoding, Message, Value};
 
 /// Names of contexts are cut below this many characters when they are written: upstream's
 /// receivers refuse the whole message otherwise (protocol.md section 11, quirk 15).
@@ -49,7 +50,16 @@ pub enum BodyError {
     /// There is no body: the message says that none will come.
     #[error("{0}")]
     Dead(Dead),
-    /// A text body does not have its form.
+    /// The payload is no pickle that we read.
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    /// The message says that its payload is raw bytes where a pickle belongs.
+    #[error("the {body} is marked as raw bytes, not as a pickle")]
+    NotPickled {
+        /// Which body was expected.
+        body: &'static str,
+    },
+    /// The payload does not have its body's form.
     #[error("malformed {body}: {problem}")]
     Malformed {
         /// Which body was expected.
@@ -60,10 +70,29 @@ pub enum BodyError {
 }
 
 /// A dead message has no body, whatever its handle.
-fn alive<'a>(message: &'a Message) -> Result<&'a [u8], BodyError> {
+fn alive(message: &Message) -> Result<&[u8], BodyError> {
     match Dead::from_message(message) {
         Some(dead) => Err(BodyError::Dead(dead)),
         None => Ok(&message.payload),
+    }
+}
+
+/// Reads the first pickle of a payload. A message without a mark may hold one too: releases
+/// before 0.3.39, and compact frames, mark nothing.
+fn pickled(message: &Message, body: &'static str) -> Result<Value, BodyError> {
+    let payload = alive(message)?;
+    match message.encoding {
+        Encoding::Raw => Err(BodyError::NotPickled { body }),
+        Encoding::Implied | Encoding::Pickle => Ok(pickle::read(payload, &Limits::default())?),
+    }
+}
+
+/// Text, or what Python 2 writes for it: a byte string that holds UTF-8.
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text),
+        Value::Str(bytes) | Value::Bytes(bytes) => String::from_utf8(bytes.into()).ok(),
+        _ => None,
     }
 }
 
