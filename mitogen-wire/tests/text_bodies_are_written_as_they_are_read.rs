@@ -3,9 +3,8 @@
 mod common;
 
 use common::carrying;
-use mitogen_wire::body::{
-    AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, MAX_NAME_CHARS, Shutdown,
-};
+use mitogen_wire::body::{AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, Shutdown};
+use mitogen_wire::pickle::MAX_CONTEXT_NAME_CHARS;
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use proptest::prelude::*;
 
@@ -65,7 +64,7 @@ fn a_routes_name_is_cut_when_written_and_not_when_read() {
     let read = AddRoute::decode(&text(format!("7:{long}"))).expect("any length is read");
     assert_eq!(read.name.as_ref(), Some(&long));
     let written = AddRoute::decode(&text(read.encode().1)).expect("sound");
-    assert_eq!(written.name, Some("é".repeat(MAX_NAME_CHARS)));
+    assert_eq!(written.name, Some("é".repeat(MAX_CONTEXT_NAME_CHARS)));
 }
 
 #[test]
