@@ -39,7 +39,7 @@ fn without_returns(text: &[u8]) -> Vec<u8> {
 #[test]
 fn on_a_sample_of_every_standard_library() {
     let script = concat!(include_str!("support/library.py"), include_str!("support/tokens.py"));
-    let budget = support::library_budget(700_000);
+    let budget = support::library_budget(400_000);
     let pythons = support::pythons();
     std::thread::scope(|scope| {
         for python in &pythons {
