@@ -7,6 +7,7 @@ mod header;
 mod id;
 mod integrity;
 mod message;
+pub mod python;
 mod value;
 
 pub use frame::{DEFAULT_MAX_PAYLOAD, Decoder, Encoder, FrameError, FrameFormat, FrameHead};
