@@ -31,8 +31,12 @@
 mod agent;
 mod command;
 mod config;
+pub mod handshake;
+mod handshake_lines;
+mod handshake_markers;
 mod literal;
 mod minify;
+pub mod plan;
 mod preamble;
 
 pub use agent::{DeferredModule, core_modules, deferred_module, deferred_modules};
