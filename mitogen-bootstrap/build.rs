@@ -154,7 +154,8 @@ fn first_stage(root: &Path) -> String {
 fn compress(data: &[u8]) -> Vec<u8> {
     let options = zopfli::Options { iteration_count: ITERATIONS, ..zopfli::Options::default() };
     let mut out = Vec::new();
-    zopfli::compress(options, zopfli::Format::Zlib, data, &mut out).expect("memory takes all that is written");
+    zopfli::compress(options, zopfli::Format::Zlib, data, &mut out)
+        .expect("memory takes all that is written");
     out
 }
 
