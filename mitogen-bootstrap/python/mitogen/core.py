@@ -255,7 +255,12 @@ else:
     def loads(data, router=None):
         """Reads a pickle of plain values and the special ones above, nothing else."""
         reader = Unpickler(BytesIO(data))
-        reader.find_global = reader.find_class = lambda module, name: _find(router, module, name)
+        reader.find_global = find = lambda module, name: _find(router, module, name)
+        try:
+            # Python's own pickle wants it here, cPickle refuses it.
+            reader.find_class = find
+        except AttributeError:
+            pass
         return reader.load()
 
 

@@ -2,7 +2,7 @@
 import os
 import sys
 import mitogen
-from mitogen import core
+from mitogen import core, logs
 from mitogen.broker import Broker
 from mitogen.dispatch import Dispatcher
 from mitogen.link import Link
@@ -53,6 +53,7 @@ class ExternalContext(object):
         router.add_handler(dispatcher.handle_call, core.CALL_FUNCTION, True, True)
         router.add_handler(self.handle_shutdown, core.SHUTDOWN, True, True)
         router.add_handler(self.handle_load_module, core.LOAD_MODULE, True, True)
+        logs.install(router, config['log_level'])
         importer.request = self.request_module
 
     def handle_shutdown(self, msg):
@@ -87,6 +88,10 @@ def main(config, first_stage, importer):
     mitogen.main_module = sys.modules.pop('__main__')
     sys.executable = os.environ.pop('ARGV0')
     mitogen.econtext = econtext = ExternalContext(config, importer)
+    for name in list(sys.modules):
+        if sys.modules[name] is None:
+            # What Python 2 took for relative imports of ours. Some of these modules may be asked for later.
+            del sys.modules[name]
     os.write(econtext.stream.fd_out, 'EC2\n'.encode())
     start_new_thread(econtext.io_thread, ())
     econtext.dispatcher.run()
