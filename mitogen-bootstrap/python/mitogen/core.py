@@ -216,6 +216,10 @@ def _encode(text, _=None):
     return text.encode('latin-1')
 
 
+if not PY3:
+    # The first use of a codec imports it, which the I/O thread must never do: another thread may hold the import lock while it waits for a module.
+    _encode(to_text(BytesType()))
+
 # All that a pickle may name.
 GLOBALS = {
     ('mitogen.core', 'CallError'): _unpickle_call_error,
