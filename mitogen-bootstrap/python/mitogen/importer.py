@@ -3,9 +3,9 @@ import sys
 import zlib
 
 try:
-    from thread import allocate_lock, get_ident
+    from thread import allocate_lock, get_ident, start_new_thread
 except ImportError:
-    from _thread import allocate_lock, get_ident
+    from _thread import allocate_lock, get_ident, start_new_thread
 if sys.version_info < (3,):
     import imp
 
