@@ -4,7 +4,8 @@
 use super::support::Python;
 use mitogen_bootstrap::{BootConfig, Interpreter, Preamble, boot_command};
 use mitogen_wire::ContextId;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -34,6 +35,7 @@ pub struct Birth {
     process: Child,
     stdin: Option<UnixStream>,
     output: Receiver<Vec<u8>>,
+    errors: File,
     /// All that it wrote so far.
     pub seen: Vec<u8>,
 }
@@ -43,10 +45,12 @@ impl Birth {
     pub fn start(mut command: Command, nonblocking: bool) -> Birth {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         theirs.set_nonblocking(nonblocking).expect("a socket's mode can be set");
+        // A file, not a pipe: what it says about its end is wanted only if a test fails.
+        let errors = tempfile::tempfile().expect("a temporary file");
         let mut process = command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(errors.try_clone().expect("a descriptor"))
             .spawn()
             .expect("the shell starts");
         drop(command);
@@ -60,7 +64,7 @@ impl Birth {
                 }
             }
         });
-        Birth { process, stdin: Some(ours), output, seen: Vec::new() }
+        Birth { process, stdin: Some(ours), output, errors, seen: Vec::new() }
     }
 
     /// Writes to its standard input; says whether it still listens.
@@ -80,7 +84,7 @@ impl Birth {
         while !self.seen.windows(line.len()).any(|window| window == line.as_bytes()) {
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen.extend_from_slice(&bytes),
-                Err(error) => panic!("no {marker} ({error}) in {:?}", String::from_utf8_lossy(&self.seen)),
+                Err(error) => panic!("no {marker} ({error}); {}", self.story()),
             }
         }
     }
@@ -92,14 +96,20 @@ impl Birth {
             match self.output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen.extend_from_slice(&bytes),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!(
-                    "somebody still holds the output; process: {:?}, seen {:?}",
-                    self.process.try_wait(),
-                    String::from_utf8_lossy(&self.seen)
-                ),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("somebody still holds the output; {}", self.story())
+                }
             }
         }
         self.process.wait().expect("our child can be awaited")
+    }
+
+    /// What is known of it, for a failed test.
+    fn story(&mut self) -> String {
+        let mut errors = String::new();
+        let _ = self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut errors));
+        let seen = String::from_utf8_lossy(&self.seen);
+        format!("it wrote {seen:?}, ended {:?}, and says {errors}", self.process.try_wait())
     }
 }
 
