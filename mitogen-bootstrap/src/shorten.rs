@@ -5,10 +5,11 @@
 //!
 //! Only the agent's own sources pass through here, and only a name that can be nothing but a local
 //! variable is touched: one that its function binds (as a parameter, by assignment, `for` or `as`),
-//! that is no builtin, that the module never uses outside functions, that no `import`, `global` or
-//! `def` mentions, and that no call or parameter list of any module has in front of a `=`. A function
-//! with a class, an f-string, `locals`, `vars`, `dir` or `eval` in it keeps all its names. A function
-//! and all that is nested in it are renamed as one, so that closures agree.
+//! that is no builtin, that the module never uses outside functions, and that no `import`, `global` or
+//! `def` mentions. A parameter keeps its name if it has a default, or if any call of any module passes
+//! an argument by that name. A function with a class, an f-string, `locals`, `vars`, `dir` or `eval` in
+//! it keeps all its names. A function and all that is nested in it are renamed as one, so that closures
+//! agree.
 //!
 //! What is left to the agent's author: a positional parameter that *users* pass by its name must be
 //! listed with `keep NAME` in the manifest.
@@ -34,11 +35,9 @@ pub(crate) fn shorten(sources: &[Vec<u8>], keep: &BTreeSet<String>) -> Vec<Vec<u
         for at in 0..module.tokens.len() {
             if module.is_bare(at) {
                 *counts.entry(module.text(at)).or_default() += 1;
-                if module.depths[at] > 0 && module.text(at + 1) == b"=" {
-                    reserved.insert(module.text(at));
-                }
             }
         }
+        reserved.extend(module.keywords());
     }
     // A name gets the same letter everywhere if it can: that is what compresses.
     let mut letters = BTreeMap::new();
@@ -133,8 +132,8 @@ impl<'a> Module<'a> {
         for function in functions.iter().filter(|function| self.is_plain(function)) {
             let used: BTreeSet<&[u8]> =
                 function.clone().filter(|&at| self.is_bare(at)).map(|at| self.text(at)).collect();
-            let mut names: Vec<&[u8]> = self.locals(function).into_iter().collect();
-            names.retain(|name| name.len() > 1 && !reserved.contains(name) && !global.contains(name));
+            let mut names: Vec<&[u8]> = self.locals(function, reserved).into_iter().collect();
+            names.retain(|name| name.len() > 1 && !global.contains(name));
             names.sort_by_key(|name| (std::cmp::Reverse(counts.get(name)), *name));
             let mut free: Vec<u8> = (b'a'..=b'z')
                 .chain(b'A'..=b'Z')
@@ -150,7 +149,7 @@ impl<'a> Module<'a> {
                 letters.entry(name).or_insert(letter);
                 chosen.insert(name, letter);
             }
-            for at in function.clone().filter(|&at| self.is_bare(at)) {
+            for at in function.clone().filter(|&at| self.is_bare(at) && !self.is_keyword(at)) {
                 if let Some(&letter) = chosen.get(self.text(at)) {
                     edits.insert(at, letter);
                 }
@@ -180,16 +179,17 @@ impl<'a> Module<'a> {
     }
 
     /// The names that a function binds and that nothing else gives a meaning to.
-    fn locals(&self, function: &Range<usize>) -> BTreeSet<&'a [u8]> {
+    fn locals(&self, function: &Range<usize>, reserved: &BTreeSet<&[u8]>) -> BTreeSet<&'a [u8]> {
         let mut bound = BTreeSet::new();
         let mut foreign = BTreeSet::new();
+        let mut parameters = Vec::new();
         for at in function.clone().filter(|&at| self.is_bare(at)) {
             match self.text(at) {
                 b"def" => {
                     foreign.insert(self.text(at + 1));
-                    bound.extend(self.parameters(at + 3, self.depths[at] + 1));
+                    parameters.extend(self.parameters(at));
                 }
-                b"lambda" => bound.extend(self.parameters(at + 1, self.depths[at])),
+                b"lambda" => parameters.extend(self.parameters(at)),
                 b"for" => {
                     let targets = (at + 1..function.end).take_while(|&at| self.text(at) != b"in");
                     bound.extend(targets.filter(|&at| self.is_bare(at)).map(|at| self.text(at)));
@@ -205,6 +205,13 @@ impl<'a> Module<'a> {
                     bound.insert(name);
                 }
                 _ => {}
+            }
+        }
+        for at in parameters {
+            let name = self.text(at);
+            bound.insert(name);
+            if self.text(at + 1) == b"=" || reserved.contains(name) {
+                foreign.insert(name);
             }
         }
         bound.retain(|name| {
@@ -223,9 +230,13 @@ impl<'a> Module<'a> {
         self.text(end) == b"="
     }
 
-    /// The parameters that are listed from `at` on, within so many brackets.
-    fn parameters(&self, at: usize, depth: usize) -> BTreeSet<&'a [u8]> {
-        let list = (at..self.tokens.len()).take_while(|&at| {
+    /// The parameters of the `def` or `lambda` at `at`, as indices of tokens.
+    fn parameters(&self, at: usize) -> Vec<usize> {
+        let (first, depth) = match self.text(at) {
+            b"def" => (at + 3, self.depths[at] + 1),
+            _ => (at + 1, self.depths[at]),
+        };
+        let list = (first..self.tokens.len()).take_while(|&at| {
             self.depths[at] >= depth && !(self.depths[at] == depth && self.text(at) == b":")
         });
         list.filter(|&at| {
@@ -233,8 +244,23 @@ impl<'a> Module<'a> {
                 && self.is_bare(at)
                 && matches!(self.before(at), b"(" | b"," | b"*" | b"**" | b"lambda")
         })
-        .map(|at| self.text(at))
         .collect()
+    }
+
+    /// Whether the name at `at` is in front of a `=` within brackets.
+    fn is_keyword(&self, at: usize) -> bool {
+        self.depths[at] > 0 && self.text(at + 1) == b"="
+    }
+
+    /// The names by which calls of this module pass arguments.
+    fn keywords(&self) -> BTreeSet<&'a [u8]> {
+        let bare = || (0..self.tokens.len()).filter(|&at| self.is_bare(at));
+        let definitions = bare().filter(|&at| matches!(self.text(at), b"def" | b"lambda"));
+        let parameters: BTreeSet<usize> = definitions.flat_map(|at| self.parameters(at)).collect();
+        bare()
+            .filter(|&at| self.is_keyword(at) && !parameters.contains(&at))
+            .map(|at| self.text(at))
+            .collect()
     }
 }
 
@@ -268,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_passed_by_name_may_come_from_a_variable() {
+        assert_eq!(
+            short("def f(size=1):\n    word = 2\n    g(word=word, size=size)\n"),
+            "def f(size=1):\n    a = 2\n    g(word=a, size=size)\n"
+        );
+    }
+
+    #[test]
     fn a_closure_and_its_function_agree() {
         assert_eq!(
             short("def f(outer):\n    def g(inner):\n        return outer, inner\n    return g\n"),
@@ -285,6 +319,7 @@ mod tests {
             "def f(thing):\n    return locals()\n",
             "def f(thing):\n    class A:\n        thing = 1\n",
             "def f(thing):\n    return f'{thing}'\n",
+            "f = lambda first, second: g(first=first)\n",
             "def f(type, kept):\n    return injected.name\n",
             "def f():\n    def inner(): pass\n    inner = 1\n",
             "class A:\n    word = 1\n    def f(x, word): pass\n",
