@@ -8,10 +8,11 @@
 /// not a byte of what follows is swallowed.
 ///
 /// Waiting in `select` lets it live with a non-blocking standard input; at end of file `ord` refuses
-/// the empty string, so it dies at once instead of spinning. There is no quote in it.
+/// the empty string, so it dies at once instead of spinning. There is no quote in it. The first entry
+/// of `sys.path` is the working directory, whose `select.py` may be anybody's: it goes first.
 macro_rules! read_stage {
     () => {
-        "import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))"
+        "import sys;del sys.path[0];import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))"
     };
 }
 

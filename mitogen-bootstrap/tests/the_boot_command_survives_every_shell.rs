@@ -56,7 +56,7 @@ fn start(mut command: Command, path: &Path) -> Birth {
 
 #[test]
 fn its_text_is_constant() {
-    let read = "import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and \
+    let read = "import sys;del sys.path[0];import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and \
                 chr(ord(os.read(0,1))),chr(0))))";
     let discover = format!(
         "for p in python3 python python2 /usr/libexec/platform-python;do command -v $p&&echo EC0&&\
@@ -79,7 +79,7 @@ fn it_is_short_and_needs_no_escape() {
     let ssh = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oServerAliveInterval=15 foo";
     let whole = format!("{ssh} exec sh -c '{script}'");
     println!("command_bytes: {}", whole.len());
-    assert!(whole.len() <= 330, "{} bytes: {whole}", whole.len());
+    assert!(whole.len() <= 350, "{} bytes: {whole}", whole.len());
 }
 
 #[test]

@@ -21,7 +21,7 @@ from mitogen import core, wire  # noqa: E402
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
 PATIENCE = 20
-SCRIPT_PY = 'import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
+SCRIPT_PY = 'import sys;del sys.path[0];import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
 
 
 def read(*parts):
