@@ -6,8 +6,8 @@
 
 use crate::header::{self, Header, MAX_HEAD};
 use crate::integrity::{Chain, MAC_LEN};
-use crate::{ContextId, Direction, Integrity, Layout, Message};
-use bytes::{BufMut, BytesMut};
+use crate::{ContextId, Direction, Handle, Integrity, Layout, Message};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The default limit for a payload, in bytes (protocol.md section 1.1).
 pub const DEFAULT_MAX_PAYLOAD: usize = 128 << 20;
@@ -91,6 +91,12 @@ pub enum FrameError {
         /// The id.
         id: ContextId,
     },
+    /// An answer is wanted at a handle whose number means something else in that field.
+    #[error("handle {handle} cannot receive an answer: 0 means nobody and 999 means dead")]
+    ReservedHandle {
+        /// The handle.
+        handle: Handle,
+    },
     /// An earlier frame was bad; nothing after it is read.
     #[error("the stream was already found corrupt")]
     Poisoned,
@@ -130,7 +136,9 @@ impl Encoder {
     /// counts as sent: signatures are chained, so heads must reach the peer in the order made.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`], [`FrameError::IdTooWide`]; the stream stays usable.
+    /// [`FrameError::TooLong`], [`FrameError::IdTooWide`], [`FrameError::ReservedHandle`]; the
+    /// stream stays usable, as if the message had never been offered.
+    #[inline]
     pub fn head(&mut self, message: &Message) -> Result<FrameHead, FrameError> {
         let length = message.payload.len();
         if length > self.max_payload {
@@ -151,6 +159,7 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`Encoder::head`]; `out` is then unchanged.
+    #[inline]
     pub fn encode(&mut self, message: &Message, out: &mut BytesMut) -> Result<(), FrameError> {
         let head = self.head(message)?;
         out.reserve(head.len + message.payload.len());
@@ -186,10 +195,12 @@ impl Decoder {
     }
 
     /// Takes the next message off the front of `input`, or `None` when it has not come whole.
-    /// The payload shares `input`'s memory.
+    /// The payload shares `input`'s memory. The answer does not depend on how the stream was cut
+    /// into inputs.
     ///
     /// # Errors
     /// Any [`FrameError`] here is final: later calls answer [`FrameError::Poisoned`].
+    #[inline]
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Message>, FrameError> {
         match self.advance(input) {
             Ok(message) => Ok(message),
@@ -218,50 +229,59 @@ impl Decoder {
         mac + self.layout.header_len()
     }
 
+    #[inline]
     fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Message>, FrameError> {
-        loop {
-            match &mut self.state {
-                State::Poisoned => return Err(FrameError::Poisoned),
-                State::Head => {
-                    let head_len = self.head_len();
-                    if input.len() < head_len {
-                        return Ok(None);
-                    }
-                    let head = input.split_to(head_len);
-                    let mut mac = [0; MAC_LEN];
-                    let raw = match &mut self.chain {
-                        None => &head[..],
-                        Some(chain) => {
-                            mac.copy_from_slice(&head[..MAC_LEN]);
-                            chain.update(&head[MAC_LEN..]);
-                            &head[MAC_LEN..]
-                        }
-                    };
-                    let header = Header::parse(self.layout, raw)?;
-                    let length = header.length as usize;
-                    if length > self.max_payload {
-                        return Err(FrameError::TooLong { length, limit: self.max_payload });
-                    }
-                    self.state = State::Payload { mac, header };
-                }
-                State::Payload { mac, header } => {
-                    let length = header.length as usize;
-                    if input.len() < length {
-                        return Ok(None);
-                    }
-                    let payload = input.split_to(length).freeze();
-                    if let Some(chain) = &mut self.chain {
-                        chain.update(&payload);
-                        if !chain.verify(mac) {
-                            return Err(FrameError::BadMac);
-                        }
-                    }
-                    let message = header.into_message(payload);
-                    self.state = State::Head;
-                    return Ok(Some(message));
-                }
+        let (mac, header) = match self.state {
+            State::Poisoned => return Err(FrameError::Poisoned),
+            State::Payload { mac, header } => (mac, header),
+            State::Head => match self.head(input)? {
+                Some(head) => head,
+                None => return Ok(None),
+            },
+        };
+        let length = header.length as usize;
+        if input.len() < length {
+            self.state = State::Payload { mac, header };
+            return Ok(None);
+        }
+        // An empty payload must not keep the input's memory alive.
+        let payload = if length == 0 { Bytes::new() } else { input.split_to(length).freeze() };
+        if let Some(chain) = &mut self.chain {
+            chain.update(&payload);
+            if !chain.verify(&mac) {
+                return Err(FrameError::BadMac);
             }
         }
+        self.state = State::Head;
+        Ok(Some(header.into_message(payload)))
+    }
+
+    /// Takes a frame's head off the front of `input`, once all of it has come.
+    #[inline]
+    fn head(&mut self, input: &mut BytesMut) -> Result<Option<([u8; MAC_LEN], Header)>, FrameError> {
+        let head_len = self.head_len();
+        if input.len() < head_len {
+            if self.chain.is_none() {
+                // What a shell or a tool prints in place of frames may be shorter than a head.
+                header::check_magic(self.layout, input)?;
+            }
+            return Ok(None);
+        }
+        let mut mac = [0; MAC_LEN];
+        let mut raw = &input[..head_len];
+        if let Some(chain) = &mut self.chain {
+            let (front, rest) = raw.split_at(MAC_LEN);
+            mac.copy_from_slice(front);
+            chain.update(rest);
+            raw = rest;
+        }
+        let header = Header::parse(self.layout, raw)?;
+        let length = header.length as usize;
+        if length > self.max_payload {
+            return Err(FrameError::TooLong { length, limit: self.max_payload });
+        }
+        input.advance(head_len); // moves a cursor; `split_to` would count a reference
+        Ok(Some((mac, header)))
     }
 
     /// How many more bytes the frame that is being received needs, as far as is known: what a

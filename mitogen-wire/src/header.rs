@@ -53,18 +53,14 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads a header; `raw` is exactly [`Layout::header_len`] bytes.
+    #[inline]
     pub(crate) fn parse(layout: Layout, raw: &[u8]) -> Result<Header, FrameError> {
         debug_assert_eq!(raw.len(), layout.header_len());
         let u16_at = |i: usize| u16::from_be_bytes([raw[i], raw[i + 1]]);
         let u32_at = |i: usize| u32::from_be_bytes([raw[i], raw[i + 1], raw[i + 2], raw[i + 3]]);
         match layout {
             Layout::Wide => Ok(Header {
-                encoding: match u16_at(0) {
-                    MAGIC_IMPLIED => Encoding::Implied,
-                    MAGIC_PICKLE => Encoding::Pickle,
-                    MAGIC_RAW => Encoding::Raw,
-                    found => return Err(FrameError::BadMagic { found }),
-                },
+                encoding: encoding_from(u16_at(0))?,
                 dst: ContextId(u32_at(2)),
                 src: ContextId(u32_at(6)),
                 auth: ContextId(u32_at(10)),
@@ -87,6 +83,7 @@ impl Header {
         }
     }
 
+    #[inline]
     pub(crate) fn into_message(self, payload: Bytes) -> Message {
         Message {
             dst: self.dst,
@@ -103,13 +100,18 @@ impl Header {
 /// Writes the header of `message` to the front of `out`.
 ///
 /// # Errors
-/// [`FrameError::IdTooWide`] when the layout cannot express an id.
+/// [`FrameError::IdTooWide`] when the layout cannot express an id, [`FrameError::ReservedHandle`]
+/// when the answer is wanted at a number that means something else.
+#[inline]
 pub(crate) fn write(layout: Layout, message: &Message, out: &mut [u8]) -> Result<(), FrameError> {
     debug_assert_eq!(out.len(), layout.header_len());
     let length = message.payload.len() as u32; // the encoder has checked it against the limit
     let reply_to = match message.reply_to {
         ReplyTo::Nobody => REPLY_TO_NOBODY,
         ReplyTo::Dead => REPLY_TO_DEAD,
+        ReplyTo::Handle(handle @ Handle(REPLY_TO_NOBODY | REPLY_TO_DEAD)) => {
+            return Err(FrameError::ReservedHandle { handle });
+        }
         ReplyTo::Handle(handle) => handle.0,
     };
     match layout {
@@ -142,6 +144,27 @@ pub(crate) fn write(layout: Layout, message: &Message, out: &mut [u8]) -> Result
     Ok(())
 }
 
+/// Refuses the front of a wide header as soon as its magic number has come; `raw` may be shorter
+/// than a header.
+#[cold]
+pub(crate) fn check_magic(layout: Layout, raw: &[u8]) -> Result<(), FrameError> {
+    match (layout, raw) {
+        (Layout::Wide, &[high, low, ..]) => encoding_from(u16::from_be_bytes([high, low])).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+#[inline]
+fn encoding_from(magic: u16) -> Result<Encoding, FrameError> {
+    match magic {
+        MAGIC_IMPLIED => Ok(Encoding::Implied),
+        MAGIC_PICKLE => Ok(Encoding::Pickle),
+        MAGIC_RAW => Ok(Encoding::Raw),
+        found => Err(FrameError::BadMagic { found }),
+    }
+}
+
+#[inline]
 fn reply_to_from(raw: u32) -> ReplyTo {
     match raw {
         REPLY_TO_NOBODY => ReplyTo::Nobody,

@@ -70,6 +70,11 @@ impl Message {
         self
     }
 
+    /// The same message with a typed body: `message.with_body(body.encode())`.
+    pub fn with_body(self, (encoding, payload): (Encoding, Bytes)) -> Message {
+        self.with_payload(encoding, payload)
+    }
+
     /// The same message, asking for its answer at `handle`.
     pub fn with_reply_to(mut self, handle: Handle) -> Message {
         self.reply_to = ReplyTo::Handle(handle);
