@@ -8,7 +8,7 @@ use crate::sh::{self, Context, Result, fail};
 /// The options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this target
+    /// Explore only this target (a replay takes them all)
     target: Option<String>,
     /// Look for new inputs with libFuzzer, this long for each target
     #[arg(long, value_name = "SECONDS")]
@@ -31,12 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     };
     match args.explore {
         None => {
-            let mut cmd = sh::cargo(&root);
-            cmd.args(["test", "-p", "fuzz"]);
-            if let Some(name) = &args.target {
-                cmd.arg(name);
-            }
-            sh::run(&mut cmd).map(|()| true)
+            sh::run(sh::cargo(&root).args(["test", "-p", "fuzz"]))?;
+            note_corpora(&root);
+            Ok(true)
         }
         Some(seconds) => explore(&root, &chosen, seconds),
     }

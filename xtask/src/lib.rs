@@ -10,6 +10,7 @@ mod interpreters;
 mod python;
 mod sh;
 mod size;
+mod skips;
 mod steps;
 mod system;
 mod test;

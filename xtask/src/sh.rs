@@ -79,6 +79,23 @@ pub(crate) fn cargo(root: &Path) -> Command {
     cmd
 }
 
+/// The workspace with every feature but those of explorers and profilers, as arguments for cargo.
+///
+/// `--all-features` would also build libFuzzer, which takes a C++ compiler and a minute.
+pub(crate) fn whole_workspace(root: &Path) -> Result<Vec<String>> {
+    let json = output(cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let json: serde_json::Value = serde_json::from_str(&json).context("the output of cargo metadata")?;
+    let mut features = Vec::new();
+    for package in json["packages"].as_array().into_iter().flatten() {
+        for feature in package["features"].as_object().into_iter().flatten().map(|(name, _)| name) {
+            if feature != "default" && feature != "libfuzzer" {
+                features.push(format!("{}/{feature}", package["name"].as_str().unwrap_or_default()));
+            }
+        }
+    }
+    Ok(vec!["--workspace".into(), "--features".into(), features.join(",")])
+}
+
 /// The command line as a person would type it.
 pub(crate) fn shown(cmd: &Command) -> String {
     let mut text =

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::sh::{self, Result, fail};
 use crate::steps::{Counts, Steps, count_line};
 use crate::testbed::Testbed;
-use crate::{fuzz, python, size, system, tidy};
+use crate::{fuzz, python, size, skips, system, tidy};
 
 /// The options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -94,27 +94,14 @@ fn lint(root: &Path, steps: &mut Steps) {
         false => fail!("the house does not keep its own rules"),
     });
     steps.step("clippy", || {
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--all-features",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ])
+        let mut cmd = sh::cargo(root);
+        cmd.args(["clippy", "--all-targets", "--quiet"]).args(sh::whole_workspace(root)?);
+        sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
     });
     steps.step("doc", || {
         let mut cmd = sh::cargo(root);
-        cmd.env("RUSTDOCFLAGS", "-D warnings").args([
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--all-features",
-            "--quiet",
-        ]);
-        sh::run(&mut cmd).map(|()| Counts::ONE)
+        cmd.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--quiet"]);
+        sh::run(cmd.args(sh::whole_workspace(root)?)).map(|()| Counts::ONE)
     });
     steps.step("size", || match size::check(root)? {
         true => Ok(Counts::ONE),
@@ -145,20 +132,21 @@ fn agent(root: &Path, steps: &mut Steps) {
 fn with_testbed(root: &Path, args: &Args, steps: &mut Steps) {
     let bed = Testbed::from_env();
     let mut hold = None;
-    let up = steps.step("testbed up", || {
-        bed.up()?;
-        hold = Some(bed.hold()?);
+    steps.step("testbed up", || {
+        hold = Some(bed.up()?);
         Ok(Counts::ONE)
     });
-    rust(root, args, up.then(|| bed.dir()), steps);
+    rust(root, args, hold.is_some().then(|| bed.dir()), steps);
     if args.keep {
         return;
     }
-    // Another run may be using it: then the last one takes it down.
-    if hold.as_ref().is_none_or(|hold| hold.is_last()) {
-        steps.step("testbed down", || bed.down().map(|()| Counts::ONE));
-    } else {
-        steps.skip("testbed down", false, "another test run still uses it");
+    let mut in_use = false;
+    steps.step("testbed down", || {
+        in_use = !bed.down_if_last(hold)?;
+        Ok(Counts::ONE)
+    });
+    if in_use {
+        eprintln!("another test run still uses the testbed: the last one takes it down");
     }
 }
 
@@ -171,35 +159,30 @@ fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
             None => {}
         }
     };
+    let strict = args.strict || sh::flag("CI");
     steps.step("tests", || {
+        skips::forget(root);
         let mut cmd = sh::cargo(root);
         if nextest(root) {
-            cmd.args(["nextest", "run", "--workspace", "--all-features", "--no-fail-fast", "--cargo-quiet"]);
+            cmd.args(["nextest", "run", "--no-fail-fast", "--cargo-quiet"]).args(sh::whole_workspace(root)?);
             cmd.args(["--status-level", "slow", "--final-status-level", "fail"]);
             cmd.args(&args.filters);
         } else {
-            cmd.args([
-                "test",
-                "--lib",
-                "--bins",
-                "--tests",
-                "--examples",
-                "--workspace",
-                "--all-features",
-                "--no-fail-fast",
-                "--quiet",
-            ]);
+            cmd.args(["test", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast", "--quiet"]);
+            cmd.args(sh::whole_workspace(root)?);
             if !args.filters.is_empty() {
                 cmd.arg("--").args(&args.filters);
             }
         }
         prepared(&mut cmd);
-        counted(&mut cmd)
+        let mut counts = counted(&mut cmd)?;
+        skips::account(root, strict, &mut counts);
+        Ok(counts)
     });
     if args.filters.is_empty() {
         steps.step("doc tests", || {
             let mut cmd = sh::cargo(root);
-            cmd.args(["test", "--doc", "--workspace", "--all-features", "--quiet"]);
+            cmd.args(["test", "--doc", "--quiet"]).args(sh::whole_workspace(root)?);
             prepared(&mut cmd);
             counted(&mut cmd)
         });

@@ -60,8 +60,8 @@ impl Testbed {
         &self.dir
     }
 
-    /// Starts what is not up.
-    pub(crate) fn up(&self) -> Result<()> {
+    /// Starts what is not up. The testbed is not taken down behind the back of whoever keeps the result.
+    pub(crate) fn up(&self) -> Result<shared::Hold> {
         if let Err(why) = system::can_set_up() {
             fail!("the testbed makes accounts and starts servers, which cannot be done here: {why}");
         }
@@ -69,6 +69,7 @@ impl Testbed {
         std::fs::create_dir_all(&self.dir).context(self.dir.display())?;
         set_mode(&self.dir, 0o755)?;
         machine.claim(&self.dir)?;
+        let hold = shared::Hold::shared(&self.dir)?;
         let mut env = String::from("# facts of this testbed, for a shell to read\n");
         env += &format!("MITOGEN_TESTBED={}\n", self.dir.display());
         for part in PARTS {
@@ -76,7 +77,8 @@ impl Testbed {
                 env += &format!("{name}='{value}'\n");
             }
         }
-        sh::write(&self.dir.join("env"), env, 0o644)
+        sh::write(&self.dir.join("env"), env, 0o644)?;
+        Ok(hold)
     }
 
     /// Stops and removes all of it; what the machine has once only goes with the last testbed.
@@ -84,23 +86,32 @@ impl Testbed {
         if let Err(why) = system::can_set_up() {
             fail!("cannot take the testbed down: {why}");
         }
+        self.take_down(&shared::Machine::lock()?)
+    }
+
+    /// [`Testbed::down`], unless another test run holds it; whether it was taken down.
+    pub(crate) fn down_if_last(&self, hold: Option<shared::Hold>) -> Result<bool> {
         let machine = shared::Machine::lock()?;
+        drop(hold);
+        if shared::Hold::taken(&self.dir) {
+            return Ok(false);
+        }
+        self.take_down(&machine).map(|()| true)
+    }
+
+    fn take_down(&self, machine: &shared::Machine) -> Result<()> {
         machine.release(&self.dir)?;
         let mut first_error = Ok(());
         for part in PARTS.iter().rev() {
             let done = part.down(self);
             first_error = first_error.and(done);
         }
-        if self.dir.join("env").exists() || self.dir.join("ssh").exists() {
+        // A directory of ours, and no other that somebody named by mistake.
+        if self.dir.join("in-use").exists() {
             std::fs::remove_dir_all(&self.dir).context(self.dir.display())?;
         }
         machine.tidy_up();
         first_error
-    }
-
-    /// Keeps the testbed from being taken down by another test run while this value lives.
-    pub(crate) fn hold(&self) -> Result<shared::Hold> {
-        shared::Hold::shared(&self.dir)
     }
 
     fn env(&self) -> Result<String> {

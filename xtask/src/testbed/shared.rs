@@ -74,7 +74,7 @@ pub(super) fn set_record(name: &str, lines: &[String]) -> Result<()> {
 
 /// A lock on one testbed by a test run that uses it.
 pub(crate) struct Hold {
-    file: File,
+    _file: File,
 }
 
 impl Hold {
@@ -82,11 +82,13 @@ impl Hold {
         let path = dir.join("in-use");
         let file = File::create(&path).context(path.display())?;
         flock(&file, FlockOperation::LockShared).context(path.display())?;
-        Ok(Hold { file })
+        Ok(Hold { _file: file })
     }
 
-    /// Whether no other test run uses the testbed; if so none can begin to until this value goes.
-    pub(crate) fn is_last(&self) -> bool {
-        flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    /// Whether anybody holds the testbed in `dir`. New holds are made under the machine's lock only, so an answer stays
+    /// true for a caller who has that.
+    pub(super) fn taken(dir: &Path) -> bool {
+        let Ok(file) = File::open(dir.join("in-use")) else { return false };
+        flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
     }
 }
