@@ -61,3 +61,8 @@ pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{ContextId, FrameError, Secret, Value, from_value, to_value};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use stand_in::{ConnectError, Local, Method, Ssh};
+
+/// The examples of the README, compiled and run as tests of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
