@@ -1,10 +1,12 @@
 //! Typed bodies: any payload read, and what was read written and read again.
 
+use crate::pickle::as_written;
 use bytes::Bytes;
 use mitogen_wire::body::{
     AddRoute, BodyError, CallError, CallFunction, CallResult, Dead, DelRoute, ForwardLog, GetModule, IdBlock,
-    LoadModule, MAX_CALL_ERROR_CHARS, MAX_NAME_CHARS,
+    LoadModule,
 };
+use mitogen_wire::pickle::{MAX_CALL_ERROR_CHARS, MAX_CONTEXT_NAME_CHARS};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use std::fmt::Debug;
 
@@ -23,22 +25,42 @@ pub fn body_decode(data: &[u8]) {
             Some(body.encode())
         }),
         1 => again(&message, AddRoute::decode, |body| {
-            let fits = body.name.as_ref().is_none_or(|name| name.chars().count() <= MAX_NAME_CHARS);
+            let fits = body.name.as_ref().is_none_or(|name| name.chars().count() <= MAX_CONTEXT_NAME_CHARS);
             fits.then(|| body.encode())
         }),
         2 => again(&message, DelRoute::decode, |body| Some(body.encode())),
         3 => again(&message, GetModule::decode, |body| Some(body.encode())),
         4 => again(&message, IdBlock::decode, |body| body.encode().ok()),
         5 => again(&message, LoadModule::decode, |body| body.encode().ok()),
-        6 => again(&message, CallFunction::decode, |body| body.encode().ok()),
+        6 => again(
+            &message,
+            |message| {
+                CallFunction::decode(message).map(|call| CallFunction {
+                    chain: as_written(call.chain),
+                    args: call.args.into_iter().map(as_written).collect(),
+                    kwargs: call.kwargs.into_iter().map(|(name, value)| (name, as_written(value))).collect(),
+                    ..call
+                })
+            },
+            |body| body.encode().ok(),
+        ),
         7 => {
             if let Ok(CallResult::Raised(error)) = CallResult::decode(&message) {
                 call_error(&error);
             }
-            again(&message, CallResult::decode, |body| match &body {
-                CallResult::Raised(error) if error.text.chars().count() > MAX_CALL_ERROR_CHARS => None,
-                _ => body.encode().ok(),
-            });
+            again(
+                &message,
+                |message| {
+                    CallResult::decode(message).map(|result| match result {
+                        CallResult::Returned(value) => CallResult::Returned(as_written(value)),
+                        raised => raised,
+                    })
+                },
+                |body| match &body {
+                    CallResult::Raised(error) if error.text.chars().count() > MAX_CALL_ERROR_CHARS => None,
+                    _ => body.encode().ok(),
+                },
+            );
         }
         _ => {
             let text = String::from_utf8_lossy(payload);

@@ -9,7 +9,7 @@ pub(crate) enum Piece {
     Text(&'static str),
     /// Here goes the payload's size, in decimal.
     Size,
-    /// Here goes the remote name, as a literal.
+    /// Here goes the remote name, in the middle of a string literal.
     Name,
 }
 

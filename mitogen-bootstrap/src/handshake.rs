@@ -487,6 +487,12 @@ impl Handshake {
         self.state = State::Over;
         let hint = hint.filter(|h| !h.is_empty()).or_else(|| self.hint.clone());
         let lines = self.lines.merged();
-        self.outputs.push_back(Output::Failed(Box::new(Failure { phase, kind, exit: self.exit, lines, hint })));
+        self.outputs.push_back(Output::Failed(Box::new(Failure {
+            phase,
+            kind,
+            exit: self.exit,
+            lines,
+            hint,
+        })));
     }
 }

@@ -105,10 +105,7 @@ impl Lines {
             text = text.replace(secret.as_str(), "[secret]");
         }
         // Terminals obey control characters, and errors are shown on terminals.
-        text.trim_matches('\r')
-            .chars()
-            .map(|c| if c.is_control() && c != '\t' { '?' } else { c })
-            .collect()
+        text.trim_matches('\r').chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
     }
 }
 

@@ -10,7 +10,6 @@
 
 use crate::agent::{self, Piece};
 use crate::config::BootConfig;
-use crate::literal;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -31,8 +30,7 @@ impl Preamble {
     pub fn new(config: &BootConfig, remote_name: &str) -> Preamble {
         let config = config.to_python();
         let size = agent::CORE_ZLIB.len() + config.len();
-        let mut name = String::new();
-        literal::text(&mut name, &clean_remote_name(remote_name));
+        let name = clean_remote_name(remote_name);
         let stage: String = agent::FIRST_STAGE
             .iter()
             .map(|piece| match piece {
@@ -71,7 +69,8 @@ impl fmt::Debug for Preamble {
 /// A remote name as a child's command line can show it: ASCII letters, digits and `@:._-+=,%~`, at
 /// most 128 of them; anything else becomes `_`.
 ///
-/// A slash or backslash would confuse the interpreter's search for its own installation, and a letter
+/// These are letters that stand for themselves within a string of any language, for the first stage
+/// has the name in the middle of one; a slash or backslash would confuse the interpreter's search for its own installation, and a letter
 /// outside ASCII cannot be passed on in every locale.
 pub fn clean_remote_name(name: &str) -> String {
     name.chars()

@@ -8,42 +8,20 @@ import time
 clock = getattr(time, 'monotonic', time.time)
 # Output is not read while this many bytes wait to be sent: whoever prints too much waits in his print.
 FULL = 1 << 20
-# Seconds that a running call, output in pipes and a stalled parent get at the end, all that may take, and how long a SIGTERM may.
+# Seconds that a running call, output in pipes and a stalled parent get at the end; that all of them may take.
 GRACE = .25
 LIMIT = 5
-PATIENCE = .5
-
-
-class Select(object):
-    """select() in the clothes of poll(), for systems without the latter."""
-
-    def __init__(self):
-        self.fds = {}
-
-    def register(self, fd, mask):
-        self.fds[fd] = mask
-
-    def unregister(self, fd):
-        del self.fds[fd]
-
-    def poll(self, timeout):
-        if timeout is not None:
-            timeout /= 1000.
-        r, w, _ = select.select([f for f in self.fds if self.fds[f] & 1], [f for f in self.fds if self.fds[f] & 4], [], timeout)
-        return [(f, 1) for f in r + w]
 
 
 class Broker(object):
+    # When the process must end; None while it need not.
+    ending = None
+    # The main thread has done its last work.
+    idle = False
+    awake = False
+
     def __init__(self):
-        self.poller = getattr(select, 'poll', Select)()
-        # What is watched: descriptor -> mask (1: for reading, 4: for writing).
-        self.masks = {}
         self.reader, self.writer = os.pipe()
-        self.awake = False
-        # When the process must end; None while it need not.
-        self.ending = None
-        # The main thread has done its last work.
-        self.idle = False
 
     def wake(self):
         """Has the I/O thread look around; from any thread."""
@@ -51,25 +29,7 @@ class Broker(object):
             self.awake = True
             os.write(self.writer, 'x'.encode())
 
-    def watch(self, fd, mask):
-        if self.masks.get(fd, 0) != mask:
-            self.masks[fd] = mask
-            if mask:
-                self.poller.register(fd, mask)
-            else:
-                self.poller.unregister(fd)
-
-    def poll(self, seconds):
-        if seconds is not None:
-            seconds *= 1000
-        while 1:
-            try:
-                return [fd for fd, _ in self.poller.poll(seconds)]
-            except (select.error, OSError):
-                if sys.exc_info()[1].args[0] != errno.EINTR:
-                    raise
-
-    def shutdown(self):
+    def shutdown(self, msg=None):
         """Begins the end, on the I/O thread."""
         if self.ending is None:
             self.started = clock()
@@ -79,74 +39,63 @@ class Broker(object):
     def run(self):
         """The thread."""
         try:
-            try:
-                self.loop()
-            except:
-                import traceback
-                self.router.log('mitogen', 50, traceback.format_exc())
-        finally:
-            die()
+            self.loop()
+        except:
+            self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
+        # As upstream's end. A handler may swallow it.
+        pid = os.getpid()
+        os.kill(pid, 15)
+        time.sleep(.5)
+        os.kill(pid, 9)
 
     def loop(self):
         link = self.router.parent
+        fd_in = link.fd_in
         outputs = self.outputs
-        self.watch(self.reader, 1)
-        self.watch(link.fd_in, 1)
         while 1:
             self.awake = False
             if link.dead:
-                self.watch(link.fd_in, 0)
                 self.shutdown()
             queued = link.queued
-            self.watch(link.fd_out, queued and 4)
-            for fd in outputs:
-                self.watch(fd, int(queued < FULL))
+            readers = [self.reader]
+            if not link.dead:
+                readers.append(fd_in)
+            if queued < FULL:
+                readers.extend(outputs)
             seconds = None
             if self.ending is not None:
                 # Once the main thread is idle, only what is there already is taken.
                 seconds = 0
                 if queued or not self.idle:
                     seconds = max(0, self.ending - clock())
-            ready = self.poll(seconds)
+            try:
+                ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], seconds)
+            except select.error:
+                if sys.exc_info()[1].args[0] != errno.EINTR:
+                    raise
+                continue
+            if writable:
+                link.flush()
+                if seconds is not None:
+                    self.ending = clock() + GRACE
             for fd in ready:
-                if fd == link.fd_in:
+                if fd == fd_in:
                     self.receive(link)
-                elif fd == link.fd_out:
-                    link.flush()
-                    if self.ending is not None:
-                        self.ending = clock() + GRACE
                 elif fd == self.reader:
                     os.read(fd, 99)
                 elif not outputs[fd].receive():
-                    self.watch(fd, 0)
                     del outputs[fd]
-            if seconds is not None and (not ready or clock() > self.started + LIMIT):
+            if seconds is not None and (not ready and not writable or clock() > self.started + LIMIT):
                 if not outputs:
                     return
-                for fd in list(outputs):
-                    outputs.pop(fd).finish()
-                    self.watch(fd, 0)
+                while outputs:
+                    outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
 
     def receive(self, link):
-        try:
-            msgs = link.receive()
-        except:
-            # Nothing that follows can be located.
-            self.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
-            self.shutdown()
-            self.watch(link.fd_in, 0)
-            return
-        if msgs is None:
-            link.close()
-        else:
-            for msg in msgs:
+        for msg in link.receive():
+            try:
                 self.router.handle_message(msg, link)
-
-
-def die():
-    """Ends the process as upstream's do, by SIGTERM; by SIGKILL if a handler swallows that."""
-    pid = os.getpid()
-    os.kill(pid, 15)
-    time.sleep(PATIENCE)
-    os.kill(pid, 9)
+            except Exception:
+                # One bad message is no reason to leave.
+                self.router.log('mitogen', 40, '%r: %r' % (msg, sys.exc_info()[1]))

@@ -28,22 +28,13 @@ PY3 = sys.version_info > (3,)
 BytesType = type(''.encode())
 UnicodeType = type(BytesType().decode())
 
-GET_MODULE = 100
-CALL_FUNCTION = 101
-FORWARD_LOG = 102
-ADD_ROUTE = 103
-DEL_ROUTE = 104
-ALLOCATE_ID = 105
-SHUTDOWN = 106
-LOAD_MODULE = 107
-FORWARD_MODULE = 108
-DETACHING = 109
-CALL_SERVICE = 110
-STUB_CALL_SERVICE = 111
-GET_RESOURCE = 112
-LOAD_RESOURCE = 113
+(GET_MODULE, CALL_FUNCTION, FORWARD_LOG, ADD_ROUTE, DEL_ROUTE, ALLOCATE_ID, SHUTDOWN, LOAD_MODULE, FORWARD_MODULE, DETACHING, CALL_SERVICE,
+ STUB_CALL_SERVICE, GET_RESOURCE, LOAD_RESOURCE) = range(100, 114)
 IS_DEAD = 999
 CHUNK_SIZE = 131072
+
+# The router of this process.
+router = None
 
 # How a frame says what its payload is.
 ENC_PLAIN = 0x4d49
@@ -90,21 +81,17 @@ def to_text(obj):
 def call_error(kind, exc, tb):
     """The CallError that reports an exception."""
     import traceback
-    try:
-        text = to_text(exc)
-    except Exception:
+    text = '?'
+    for show in repr, to_text:
         try:
-            text = to_text(str(exc))
+            text = to_text(show(exc))
         except Exception:
-            text = '(the message cannot be shown)'
-    name = getattr(kind, '__name__', kind)
-    text = to_text('%s.%s: ') % (getattr(kind, '__module__', None), name) + text[:4000]
-    lines = to_text(''.join(traceback.format_tb(tb)))
-    if len(lines) > 5000:
-        lines = '...' + lines[-5000:]
-    if lines:
-        text += '\n' + lines
-    return CallError(text)
+            # What user code raises may be unable to say what it is.
+            pass
+    text = ('%s.%s: %s' % (getattr(kind, '__module__', None), getattr(kind, '__name__', kind), text))[:4000]
+    if tb:
+        text += '\n' + to_text(''.join(traceback.format_tb(tb)))[-5000:]
+    return CallError(to_text(text))
 
 
 class Blob(BytesType):
@@ -133,11 +120,8 @@ class Kwargs(dict):
     def __init__(self, source=()):
         dict.__init__(self, source)
         for key in list(self):
-            if not isinstance(key, str):
-                if PY3:
-                    self[key.decode()] = self.pop(key)
-                elif sys.version_info < (2, 6, 5):
-                    self[key.encode()] = self.pop(key)
+            if type(key) is not str:
+                self[PY3 and key.decode() or str(key)] = self.pop(key)
 
     def __reduce__(self):
         return Kwargs, (dict(self),)
@@ -157,30 +141,16 @@ class Context(object):
         self.router.route(msg)
 
     def __reduce__(self):
-        name = self.name
-        if name is not None:
-            name = to_text(name)
-        return _unpickle_context, (self.context_id, name)
-
-    def __eq__(self, other):
-        return isinstance(other, Context) and self.context_id == other.context_id
-
-    def __ne__(self, other):
-        return not self == other
-
-    def __hash__(self):
-        return self.context_id
+        return _unpickle_context, (self.context_id, self.name and to_text(self.name))
 
     def __repr__(self):
         return 'Context(%s, %r)' % (self.context_id, self.name)
 
 
-def _unpickle_context(context_id, name, router=None):
-    if context_id < 0 or not (name is None or type(name) is UnicodeType and len(name) < 100):
+def _unpickle_context(context_id, name):
+    if context_id < 0 or name is not None and (type(name) is not UnicodeType or len(name) > 99):
         raise StreamError('cannot unpickle Context: bad input')
-    if router:
-        return router.context_by_id(context_id, name)
-    return Context(None, context_id, name)
+    return router.context_by_id(context_id, name)
 
 
 class Sender(object):
@@ -201,14 +171,11 @@ class Sender(object):
     def __reduce__(self):
         return _unpickle_sender, (self.context.context_id, self.dst_handle)
 
-    def __repr__(self):
-        return 'Sender(%r, %d)' % (self.context, self.dst_handle)
 
-
-def _unpickle_sender(context_id, dst_handle, router=None):
+def _unpickle_sender(context_id, dst_handle):
     if dst_handle <= 0:
         raise StreamError('cannot unpickle Sender: bad input')
-    return Sender(_unpickle_context(context_id, None, router), dst_handle)
+    return Sender(_unpickle_context(context_id, None), dst_handle)
 
 
 def _encode(text, _=None):
@@ -216,52 +183,54 @@ def _encode(text, _=None):
     return text.encode('latin-1')
 
 
+if not PY3:
+    # The first use of a codec imports it, which the I/O thread must never do: another thread may hold the import lock while it waits for a module.
+    _encode(to_text(BytesType()))
+
 # All that a pickle may name.
 GLOBALS = {
-    ('mitogen.core', 'CallError'): _unpickle_call_error,
-    ('mitogen.core', '_unpickle_call_error'): _unpickle_call_error,
-    ('mitogen.core', 'Blob'): Blob,
-    ('mitogen.core', 'Secret'): Secret,
-    ('mitogen.core', 'Kwargs'): Kwargs,
-    ('_codecs', 'encode'): _encode,
-    ('__builtin__', 'bytes'): BytesType,
-    ('builtins', 'bytes'): BytesType,
+    'mitogen.core.CallError': _unpickle_call_error,
+    'mitogen.core._unpickle_call_error': _unpickle_call_error,
+    'mitogen.core._unpickle_context': _unpickle_context,
+    'mitogen.core._unpickle_sender': _unpickle_sender,
+    'mitogen.core.Blob': Blob,
+    'mitogen.core.Secret': Secret,
+    'mitogen.core.Kwargs': Kwargs,
+    '_codecs.encode': _encode,
+    '__builtin__.bytes': BytesType,
 }
 
 
-def _find(router, module, name):
+def _find(module, name):
     try:
-        return GLOBALS[module, name]
+        return GLOBALS['%s.%s' % (module, name)]
     except KeyError:
-        if module == 'mitogen.core':
-            if name == '_unpickle_context':
-                return lambda i, n: _unpickle_context(i, n, router)
-            if name == '_unpickle_sender':
-                return lambda i, h: _unpickle_sender(i, h, router)
         raise StreamError('cannot unpickle %r/%r' % (module, name))
 
 
 if PY3:
     class _Unpickler(Unpickler):
         def find_class(self, module, name):
-            return _find(self.router, module, name)
+            return _find(module, name)
 
-    def loads(data, router=None):
-        """Reads a pickle of plain values and the special ones above, nothing else."""
+
+def loads(data):
+    """Reads a pickle of plain values and the special ones above, nothing else."""
+    if PY3:
         reader = _Unpickler(BytesIO(data), encoding='bytes')
-        reader.router = router
-        return reader.load()
-else:
-    def loads(data, router=None):
-        """Reads a pickle of plain values and the special ones above, nothing else."""
+    else:
         reader = Unpickler(BytesIO(data))
-        reader.find_global = reader.find_class = lambda module, name: _find(router, module, name)
-        return reader.load()
+        reader.find_global = _find
+        try:
+            # Python's own pickle wants it here, cPickle refuses it.
+            reader.find_class = _find
+        except AttributeError:
+            pass
+    return reader.load()
 
 
 class Message(object):
     """A message, with or without a way to go."""
-    router = None
     enc = ENC_PLAIN
     dst_id = handle = reply_to = 0
     src_id = auth_id = None
@@ -292,7 +261,7 @@ class Message(object):
         if self.enc == ENC_BYTES:
             raise ValueError('Message is not pickled, invalid enc=%d' % self.enc)
         try:
-            obj = loads(self.data, self.router)
+            obj = loads(self.data)
         except Error:
             raise
         except Exception:
@@ -301,14 +270,14 @@ class Message(object):
             raise obj
         return obj
 
-    def reply(self, msg, router=None):
+    def reply(self, msg):
         """Answers with a message or a value, if an answer is wanted."""
         if self.reply_to and self.reply_to != IS_DEAD:
             if not isinstance(msg, Message):
                 msg = Message.pickled(msg)
             msg.dst_id = self.src_id
             msg.handle = self.reply_to
-            (self.router or router).route(msg)
+            router.route(msg)
 
     def __repr__(self):
         return 'Message(%s, %s, %s, %s, %s, %r..%d)' % (
@@ -338,4 +307,4 @@ def takes_router(func):
 
 def has_parent_authority(msg, _stream=None):
     """Whether a message speaks with a parent's authority, or our own."""
-    return msg.router.is_trusted(msg)
+    return msg.auth_id in router.trusted

@@ -3,11 +3,8 @@ import os
 import sys
 import time
 from mitogen import core
+from mitogen.importer import allocate_lock
 
-try:
-    from thread import allocate_lock
-except ImportError:
-    from _thread import allocate_lock
 try:
     import _signal as signal
 except ImportError:

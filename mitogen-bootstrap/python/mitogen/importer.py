@@ -3,9 +3,11 @@ import sys
 import zlib
 
 try:
-    from thread import allocate_lock, get_ident
+    from thread import allocate_lock, get_ident, start_new_thread
 except ImportError:
-    from _thread import allocate_lock, get_ident
+    from _thread import allocate_lock, get_ident, start_new_thread
+if sys.version_info < (3,):
+    import imp
 
 
 class Importer(object):
@@ -15,7 +17,8 @@ class Importer(object):
     """
     def __init__(self, sources, blob):
         # name -> (names of a package's children or None, file name or None if there is no such module, source; it is compressed if its file name is the parent's)
-        self.cache = {}
+        # Names that the agent tries while it holds a lock of the link are never asked for.
+        self.cache = {'_hashlib': (None, None, None)}
         for name in sources:
             self.cache[name] = None, name.replace('.', '/') + '.py', sources[name]
         # The compressed agent, as its children will need it.
@@ -24,11 +27,9 @@ class Importer(object):
         # Names asked for -> locks of the threads that wait for them.
         self.waiting = {}
         self.io_thread = None
-        self.closed = False
 
-    def request(self, fullname):
-        """Asks the parent for a module. To be replaced by who can; takes no answer."""
-        self.handle_answer(fullname, None, None, None)
+    # Asks the parent for a module, who answers with `handle_answer`; None as long as nobody can be asked.
+    request = None
 
     def handle_answer(self, fullname, children, path, data):
         """Takes an answer, which wakes who waits for it."""
@@ -41,25 +42,28 @@ class Importer(object):
 
     def fetch(self, fullname):
         """What is known of a module; waits for the parent's answer if need be."""
-        if fullname not in self.cache and get_ident() != self.io_thread and not self.closed:
+        if fullname not in self.cache and self.request and get_ident() != self.io_thread:
             lock = allocate_lock()
             lock.acquire()
             self.lock.acquire()
-            first = fullname not in self.waiting
-            if fullname in self.cache:
-                first = False
+            ask = self.request
+            if fullname in self.cache or not ask:
+                ask = None
                 lock.release()
             else:
-                self.waiting.setdefault(fullname, []).append(lock)
+                locks = self.waiting.setdefault(fullname, [])
+                locks.append(lock)
+                if len(locks) > 1:
+                    ask = None
             self.lock.release()
-            if first:
-                self.request(fullname)
+            if ask:
+                ask(fullname)
             lock.acquire()
         return self.cache.get(fullname, (None, None, None))
 
     def close(self):
         """Answers all questions in the negative, from now on."""
-        self.closed = True
+        self.request = None
         for fullname in list(self.waiting):
             self.handle_answer(fullname, None, None, None)
 
@@ -96,11 +100,11 @@ class Importer(object):
         if fresh:
             sys.modules[fullname] = module = type(sys)(fullname)
         module.__loader__ = self
-        module.__package__ = fullname
         if self.is_package(fullname):
             module.__path__ = []
-        else:
-            module.__package__ = '.'.join(fullname.split('.')[:-1]) or None
+        elif fullname.startswith('mitogen.'):
+            # Its imports are absolute.
+            module.__package__ = ''
         try:
             self.exec_module(module)
         except:
@@ -135,7 +139,6 @@ class Importer(object):
 
 def elsewhere(fullname, importer):
     """Whether Python 2 will find a top-level module itself."""
-    import imp
     for finder in sys.meta_path:
         if finder is not importer and finder.find_module(fullname):
             return True

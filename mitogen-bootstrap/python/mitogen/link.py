@@ -5,24 +5,21 @@ Any thread may send. The write is tried at once by the sender; what the kernel d
 import errno
 import os
 import sys
+from mitogen.core import StreamError
+from mitogen.importer import allocate_lock
 from mitogen.wire import Decoder, encode
-
-try:
-    from thread import allocate_lock
-except ImportError:
-    from _thread import allocate_lock
 
 CHUNK = 262144
 
 
 class Link(object):
     # The broker's `wake()` has it look at `queued` again.
-    def __init__(self, broker, fd_in, fd_out, chain_in, chain_out, limit):
+    def __init__(self, broker, fd_in, fd_out, chains, limit):
         self.broker = broker
         self.fd_in = fd_in
         self.fd_out = fd_out
-        self.chain_out = chain_out
-        self.decoder = Decoder(chain_in, limit)
+        self.chain_out = chains[1]
+        self.decoder = Decoder(chains[0], limit)
         # Signatures are chained, so frames are made and queued under one lock.
         self.lock = allocate_lock()
         self.queue = []
@@ -85,12 +82,16 @@ class Link(object):
         self.broker.wake()
 
     def receive(self):
-        """Reads what there is. Returns the messages it completes, or None at the end."""
+        """Reads what there is. Returns the messages it completes; closes the link at its end."""
         try:
             data = os.read(self.fd_in, 65536)
+            if data:
+                return self.decoder.feed(data)
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return []
-            return None
-        if data:
-            return self.decoder.feed(data)
+        except StreamError:
+            # Nothing that follows could be located.
+            self.broker.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
+        self.close()
+        return []

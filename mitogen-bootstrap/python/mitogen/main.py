@@ -2,18 +2,14 @@
 import os
 import sys
 import mitogen
-from mitogen import core
+from mitogen import core, logs
 from mitogen.broker import Broker
 from mitogen.dispatch import Dispatcher
+from mitogen.importer import get_ident, start_new_thread
 from mitogen.link import Link
 from mitogen.router import Router
 from mitogen.stdio import redirect
 from mitogen.wire import Chain
-
-try:
-    from thread import get_ident, start_new_thread
-except ImportError:
-    from _thread import get_ident, start_new_thread
 
 
 class ExternalContext(object):
@@ -23,20 +19,17 @@ class ExternalContext(object):
         self.config = config
         self.importer = importer
         parents = config['parent_ids']
-        limit = config['max_message_size']
-        key = config['key'].encode()
-        self.router = router = Router(config['context_id'], parents, limit)
+        core.router = self.router = router = Router(config['context_id'], parents, config['max_message_size'])
         self.broker = broker = Broker()
         self.master = router.context_by_id(0, 'master')
         self.parent = router.context_by_id(parents[0], 'parent')
-        fd_in = os.dup(100)
+        fds = [os.dup(100), os.dup(1), broker.reader, broker.writer]
         os.close(100)
-        fd_out = os.dup(1)
-        chain_in = chain_out = None
+        chains = None, None
+        key = config['key'].encode()
         if key:
-            chain_in = Chain(key, 'mitogen parent to child')
-            chain_out = Chain(key, 'mitogen child to parent')
-        self.stream = router.parent = link = Link(broker, fd_in, fd_out, chain_in, chain_out, limit)
+            chains = Chain(key, 'mitogen parent to child'), Chain(key, 'mitogen child to parent')
+        self.stream = router.parent = Link(broker, fds[0], fds[1], chains, router.limit)
         protocol = 2
         if core.PY3:
             protocol = config['pickle_protocol']
@@ -44,25 +37,21 @@ class ExternalContext(object):
         broker.dispatcher = self.dispatcher = dispatcher = Dispatcher(self, protocol)
         broker.outputs = redirect(router)
         if sys.version_info < (3, 5):
+            # Later ones inherit no descriptor, and have os.set_blocking.
             import fcntl
-            for fd in [fd_in, fd_out, broker.reader, broker.writer] + list(broker.outputs):
+            for fd in fds + list(broker.outputs):
                 fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-            fcntl.fcntl(fd_out, fcntl.F_SETFL, fcntl.fcntl(fd_out, fcntl.F_GETFL) | os.O_NONBLOCK)
+            fcntl.fcntl(fds[1], fcntl.F_SETFL, fcntl.fcntl(fds[1], fcntl.F_GETFL) | os.O_NONBLOCK)
         else:
-            os.set_blocking(fd_out, False)
-        router.add_handler(dispatcher.handle_call, core.CALL_FUNCTION, True, True)
-        router.add_handler(self.handle_shutdown, core.SHUTDOWN, True, True)
-        router.add_handler(self.handle_load_module, core.LOAD_MODULE, True, True)
+            os.set_blocking(fds[1], False)
+        logs.install(router, config['log_level'])
+        for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module):
+            router.add_handler(fn, handle, True, True)
         importer.request = self.request_module
-
-    def handle_shutdown(self, msg):
-        self.broker.shutdown()
 
     def handle_load_module(self, msg):
         fullname, children, path, data, _ = msg.unpickle()
-        if path is not None:
-            path = 'master:' + path
-        self.importer.handle_answer(str(fullname), children, path, data)
+        self.importer.handle_answer(str(fullname), children, path and 'master:' + path, data)
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))
@@ -86,7 +75,11 @@ def main(config, first_stage, importer):
     # Python 2 would clear it with its last reference.
     mitogen.main_module = sys.modules.pop('__main__')
     sys.executable = os.environ.pop('ARGV0')
-    mitogen.econtext = econtext = ExternalContext(config, importer)
+    econtext = ExternalContext(config, importer)
+    for name in list(sys.modules):
+        if sys.modules[name] is None:
+            # What Python 2 took for relative imports of ours. Some of these modules may be asked for later.
+            del sys.modules[name]
     os.write(econtext.stream.fd_out, 'EC2\n'.encode())
     start_new_thread(econtext.io_thread, ())
     econtext.dispatcher.run()

@@ -6,6 +6,7 @@ class Router(object):
     def __init__(self, context_id, parent_ids, limit):
         self.context_id = context_id
         self.parent_ids = parent_ids
+        # Whose word is law here.
         self.trusted = [context_id] + parent_ids
         self.limit = limit
         # Where a destination lies; what is not listed lies beyond the parent.
@@ -22,10 +23,6 @@ class Router(object):
     def context_by_id(self, context_id, name=None):
         # One object per context; setdefault is atomic, so any thread may ask.
         return self.contexts.setdefault(context_id, Context(self, context_id, name))
-
-    def is_trusted(self, msg):
-        """Whether a parent, or this context itself, answers for the message."""
-        return msg.auth_id in self.trusted
 
     def add_handler(self, fn, handle=None, persist=True, trusted=False, respondent=None):
         """Has `fn(msg)` called, on the thread that routes, for what comes to a handle (by default a new one), which is returned."""
@@ -47,7 +44,6 @@ class Router(object):
         """Takes what came by a link. Nothing is answered to a message whose author cannot live behind that link."""
         links = self.links
         parent = self.parent
-        msg.router = self
         if links.get(msg.auth_id, parent) is not link or msg.src_id != msg.auth_id and links.get(msg.src_id, parent) is not link:
             self.log('mitogen', 40, 'bad auth_id or src_id: %r' % (msg,))
             return

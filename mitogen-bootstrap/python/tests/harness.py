@@ -35,7 +35,7 @@ def manifest(kind):
 
 
 def source(name):
-    return read(*(name + '.py').split('.')[:-1][:-1] + [name.split('.')[-1] + '.py'])
+    return read(*(name.replace('.', '/') + '.py').split('/'))
 
 
 def payload(config=None, minify=lambda s: s, compress=lambda s: zlib.compress(s, 9)):
@@ -64,7 +64,12 @@ class Child(object):
         child.close()
         self.buffer = b''
         self.inbox = []
+        # (logger, level, text) of each log record.
         self.logs = []
+        # Sources and packages' children that are served, and what was asked for.
+        self.modules = {}
+        self.packages = {}
+        self.asked = []
         self.preamble, self.config = preamble(config)
         self.last_handle = 1000
         if boot:
@@ -108,9 +113,12 @@ class Child(object):
         while 1:
             while self.inbox:
                 msg = self.inbox.pop(0)
-                if msg.handle != core.FORWARD_LOG:
+                if msg.handle == core.GET_MODULE:
+                    self.handle_get_module(msg)
+                elif msg.handle == core.FORWARD_LOG:
+                    self.logs.append(tuple(msg.data.decode('utf-8').split('\0', 2)))
+                else:
                     return msg
-                self.logs.append(tuple(msg.data.decode().split('\0', 2)))
             data = self.recv()
             if not data:
                 return None
@@ -140,10 +148,22 @@ class Child(object):
     def call(self, func, *args, **kwargs):
         return self.answer(self.start(func, *args, **kwargs))
 
-    def define(self, text):
-        """Makes a module `fixture` in the child."""
-        code = "import sys;m=type(sys)('fixture');sys.modules['fixture']=m\nexec(%r, m.__dict__)" % (text,)
-        return self.call('code:InteractiveInterpreter:runsource' if 0 else '%s:exec_' % self.exec_module(), code)
+    def define(self, text, name='fixture'):
+        """Offers a module to the child, for when it asks."""
+        self.modules[name] = text
+
+    def handle_get_module(self, msg):
+        name = msg.data.decode()
+        self.asked.append(name)
+        text = self.modules.get(name)
+        if text is None and name in manifest('deferred'):
+            text = source(name)
+        answer = core.to_text(name), None, None, None, ()
+        if text is not None:
+            if not isinstance(text, bytes):
+                text = text.encode('utf-8')
+            answer = (core.to_text(name), self.packages.get(name), core.to_text('/src/' + name + '.py'), core.Blob(zlib.compress(text)), ())
+        self.send(handle=core.LOAD_MODULE, enc=core.ENC_PICKLE, data=core.dumps(answer, 2))
 
     def wait(self):
         """Waits for the end of the process; its status."""
