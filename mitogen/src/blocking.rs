@@ -16,13 +16,17 @@
 //! that wants it; when nobody waits, a thread in the background drives it, so that log records
 //! and output of the contexts keep flowing.
 
-use crate::stand_in::Method;
-use crate::{Call, Command, Error, Output, RouterBuilder};
+use crate::engine::Engine;
+use crate::{Call, Command, Error, Method, Output, RouterBuilder};
 use mitogen_wire::ContextId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the drop of the last router waits for its contexts to be gone.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The blocking form of [`crate::Router`]. A cheap handle; dropping the last clone closes
 /// everything and waits until the processes are gone. Not for use inside an async runtime: its

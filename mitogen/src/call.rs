@@ -218,9 +218,9 @@ impl Waiting {
         let info = &self.context.info;
         match closed {
             Closed::RouterClosed => Error::Closed,
-            Closed::Dead { reason: Dead::RespondentGone | Dead::NoRoute { .. } | Dead::BrokerExited, .. } => {
-                info.lost_error()
-            }
+            Closed::Dead {
+                reason: Dead::RespondentGone | Dead::NoRoute { .. } | Dead::BrokerExited, ..
+            } => info.lost_error(),
             Closed::Dead { reason, .. } => Error::Refused { context: info.label(), reason },
             _ => info.lost_error(),
         }
@@ -288,7 +288,10 @@ mod tests {
         let plain = Function::parse("os.path.join").expect("a good name");
         assert_eq!((plain.module, plain.class, plain.name), ("os.path", None, "join"));
         let method = Function::parse("collections:OrderedDict.fromkeys").expect("a good name");
-        assert_eq!((method.module, method.class, method.name), ("collections", Some("OrderedDict"), "fromkeys"));
+        assert_eq!(
+            (method.module, method.class, method.name),
+            ("collections", Some("OrderedDict"), "fromkeys")
+        );
         let module = Function::parse("os.path:join").expect("a good name");
         assert_eq!((module.module, module.class, module.name), ("os.path", None, "join"));
     }

@@ -47,8 +47,8 @@
 pub mod blocking;
 mod call;
 mod context;
-mod error;
 mod engine;
+mod error;
 mod exec;
 mod link;
 mod modules;

@@ -84,7 +84,7 @@ pub(crate) async fn connect(shared: &Arc<Shared>, method: Method) -> Result<Cont
 
     let deadline = method.connect_timeout().unwrap_or(settings.connect_timeout);
     let Connected { stream, process, tool_lines, .. } =
-        mitogen_transport::connect(&plan, &preamble, deadline).await?;
+        mitogen_transport::connect(&plan, preamble.as_bytes(), deadline).await?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let info = Arc::new(ContextInfo::new(id, name, hop));
     let (stop, stopped) = oneshot::channel();
@@ -99,6 +99,19 @@ fn draw_key() -> Result<SessionKey, Error> {
     getrandom::fill(&mut random)
         .map_err(|error| Error::Local { what: "draw a session key", source: io::Error::other(error) })?;
     Ok(SessionKey::from_random(random))
+}
+
+/// Who starts contexts, by custom `user@host:pid`: it stands in the command lines of the contexts'
+/// processes, so that an administrator can see whose they are.
+pub(crate) fn remote_name() -> String {
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname();
+    format!(
+        "{}@{}:{}",
+        user.as_deref().unwrap_or("unknown"),
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 /// Reads one link until it ends, then sees its process to its grave.
@@ -142,7 +155,7 @@ impl LinkTask {
         // The core lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
         drop(self.reader);
-        self.process.end(patience, TERM_GRACE).await;
+        self.process.stop(patience, TERM_GRACE).await;
         talk.abort();
         drop(self.registration);
     }

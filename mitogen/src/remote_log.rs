@@ -43,7 +43,10 @@ pub(crate) fn emit(name: &str, message: &Message) {
 /// Says that a neighbour sent what it may not send.
 pub(crate) fn emit_rejection(name: &str, first: bool, src: ContextId, handle: Handle, why: &Rejection) {
     if first {
-        tracing::warn!(mitogen_name = name, "dropped a message from context {src} to {handle:?}: {why} (later ones are logged at level debug)");
+        tracing::warn!(
+            mitogen_name = name,
+            "dropped a message from context {src} to {handle:?}: {why} (later ones are logged at level debug)"
+        );
     } else {
         tracing::debug!(mitogen_name = name, "dropped a message from context {src} to {handle:?}: {why}");
     }

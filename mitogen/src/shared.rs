@@ -93,7 +93,9 @@ impl Shared {
         config.max_payload = settings.max_message_size;
         let mut machine = mitogen_router::Router::new(config);
         for (handle, access) in [(ForwardLog::HANDLE, Access::Anyone), (GetModule::HANDLE, Access::Anyone)] {
-            machine.open_at(handle, Mailbox::open_to(access)).expect("a fresh machine has these handles free");
+            machine
+                .open_at(handle, Mailbox::open_to(access))
+                .expect("a fresh machine has these handles free");
         }
         let core = Core {
             machine,
