@@ -89,12 +89,10 @@ pub(crate) fn vermin(root: &Path) -> Result<Counts> {
     let venv = sh::target_dir(root).join("xtask/vermin");
     let python = system::venv(&tool_python()?.path, &venv, &[VERMIN])?;
     let sources = sources(root)?;
-    let mut cmd = Command::new(&python);
+    let mut cmd = Command::new(python.with_file_name("vermin"));
     system::without_python_variables(&mut cmd);
     // `--no-parse-comments` is not given: a `# novm` on a line that is only reached on newer Pythons is the way to say so.
-    cmd.current_dir(root)
-        .args(["-m", "vermin", "--no-tips", "--violations", "-t=2.4-", "-t=3.0-"])
-        .args(&sources);
+    cmd.current_dir(root).args(["--no-tips", "--violations", "-t=2.4-", "-t=3.0-"]).args(&sources);
     match sh::output(&mut cmd) {
         Ok(_) => eprintln!("vermin: {} files fit Python 2.4 and 3.0", sources.len()),
         Err(e) => {
