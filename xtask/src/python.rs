@@ -122,13 +122,14 @@ pub(crate) fn unit_tests(root: &Path, only: Option<&str>) -> Result<Counts> {
     if interpreters.is_empty() {
         fail!("no interpreter found: looked at PYENV_ROOT, ~/.pyenv and PATH");
     }
+    let runner = tool_python()?;
     let mut total = Counts::default();
     let mut matrix = String::from("python    passed  failed  skipped  interpreter\n");
     for interpreter in &interpreters {
-        let mut cmd = Command::new(&interpreter.path);
+        // The script itself wants a Python 3; it runs the tests in the interpreter that it is told.
+        let mut cmd = Command::new(&runner.path);
         system::without_python_variables(&mut cmd);
-        // No bytecode in the source tree.
-        cmd.current_dir(root).env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
+        cmd.current_dir(root).arg(script).arg(&interpreter.path);
         let (counts, shown) = match sh::tested(&mut cmd) {
             Ok((text, true)) => (count_unittest(&text), None),
             Ok((text, false)) => {
