@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! `cargo xtask COMMAND`: see `cargo xtask --help`.
+
+fn main() -> std::process::ExitCode {
+    xtask::main()
+}

@@ -1,0 +1,188 @@
+//! `bench`: speed and memory of ours, of the peers, and of the floor under both, interleaved in one run.
+//!
+//! Every subject is a program of its own that is told `SCENARIO COUNT PYTHON` and prints one line of JSON,
+//! `{"samples":[...]}`: ours is an example of the crate `mitogen` over its public API, theirs and the floor are the
+//! Python scripts in `xtask/peers`. A round runs each of them once; there are several rounds (A B A B), so that a
+//! machine that gets slower half way does so for all. A new scenario is a line in [`SCENARIOS`] and a branch in the
+//! subjects that can do it (a subject that cannot ends with status 3).
+
+mod codec;
+mod report;
+mod subject;
+
+use crate::sh::{self, Result, fail};
+use report::{Kind, Row};
+use subject::{Subject, Subjects};
+
+/// The options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Scenarios, or beginnings of their names: codec latency pipelined connect memory shutdown
+    names: Vec<String>,
+    /// Install upstream Mitogen and execnet into an environment of their own and measure them in the same run
+    #[arg(long)]
+    peer: bool,
+    /// One JSON line for each row
+    #[arg(long)]
+    json: bool,
+    /// Small counts, one round: shows that it works, measures little
+    #[arg(long)]
+    quick: bool,
+    /// How many rounds (default: 5, or 1 when quick)
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+}
+
+/// What is measured, in which unit, how often, and what is aimed at.
+struct Scenario {
+    name: &'static str,
+    /// What the subjects are told.
+    subject: &'static str,
+    count: u32,
+    quick_count: u32,
+    unit: &'static str,
+    kind: Kind,
+    /// On one core, and on all of them.
+    pinned: bool,
+    free: bool,
+    /// Against upstream Mitogen.
+    target: Option<f64>,
+}
+
+const BASE: Scenario = Scenario {
+    name: "",
+    subject: "",
+    count: 1,
+    quick_count: 1,
+    unit: "ms",
+    kind: Kind::Cost,
+    pinned: false,
+    free: true,
+    target: None,
+};
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "latency/1hop",
+        subject: "latency",
+        count: 3000,
+        quick_count: 100,
+        unit: "us",
+        pinned: true,
+        target: Some(1.0 / 3.0),
+        ..BASE
+    },
+    Scenario {
+        name: "latency/1hop-unsigned",
+        subject: "latency-unsigned",
+        count: 3000,
+        quick_count: 100,
+        unit: "us",
+        pinned: true,
+        ..BASE
+    },
+    Scenario {
+        name: "pipelined/1hop",
+        subject: "pipelined",
+        count: 10_000,
+        quick_count: 500,
+        unit: "calls/s",
+        kind: Kind::Rate,
+        pinned: true,
+        ..BASE
+    },
+    Scenario {
+        name: "connect/1",
+        subject: "connect",
+        count: 20,
+        quick_count: 2,
+        pinned: true,
+        target: Some(0.5),
+        ..BASE
+    },
+    Scenario { name: "connect/50", subject: "connect-many", count: 50, quick_count: 4, ..BASE },
+    Scenario { name: "connect/200", subject: "connect-many", count: 200, quick_count: 8, ..BASE },
+    Scenario { name: "memory/rss", subject: "rss", count: 3, unit: "KiB", target: Some(0.65), ..BASE },
+    Scenario { name: "memory/pss", subject: "pss", count: 3, unit: "KiB", ..BASE },
+    Scenario { name: "shutdown/1", subject: "shutdown", count: 1, ..BASE },
+    Scenario { name: "shutdown/50", subject: "shutdown", count: 50, quick_count: 4, ..BASE },
+    Scenario { name: "shutdown/200", subject: "shutdown", count: 200, quick_count: 8, ..BASE },
+];
+
+/// Runs `cargo xtask bench`.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let root = sh::root()?;
+    let wanted =
+        |name: &str| args.names.is_empty() || args.names.iter().any(|n| name.starts_with(n.as_str()));
+    let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(|s| wanted(s.name)).collect();
+    let with_codec = wanted("codec") || args.names.iter().any(|n| n.starts_with("codec"));
+    if chosen.is_empty() && !with_codec {
+        let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
+        fail!("no scenario of this name; there are: codec {}", known.join(" "));
+    }
+    let mut report = report::Report::new(args.json);
+    if with_codec {
+        codec::rows(&root, args.quick, |row| report.row(row))?;
+    }
+    if !chosen.is_empty() {
+        let subjects = Subjects::prepare(&root, args.peer)?;
+        let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
+        for scenario in chosen {
+            for pinned in [true, false] {
+                if if pinned { scenario.pinned } else { scenario.free } {
+                    measure(scenario, pinned, rounds, args.quick, &subjects, &mut report);
+                }
+            }
+        }
+    }
+    Ok(report.finish())
+}
+
+/// All rounds of one scenario, and its rows: one for each other subject, or one for ours alone.
+fn measure(
+    scenario: &Scenario,
+    pinned: bool,
+    rounds: usize,
+    quick: bool,
+    subjects: &Subjects,
+    report: &mut report::Report,
+) {
+    let name = format!("{}/{}", scenario.name, if pinned { "pinned" } else { "free" });
+    let count = if quick { scenario.quick_count } else { scenario.count };
+    let mut samples: Vec<Vec<f64>> = vec![Vec::new(); subjects.all.len()];
+    let mut out: Vec<bool> = vec![false; subjects.all.len()];
+    for _ in 0..rounds {
+        for (index, subject) in subjects.all.iter().enumerate() {
+            if out[index] {
+                continue;
+            }
+            match subject.run(scenario.subject, count, &subjects.python, pinned) {
+                Ok(Some(more)) => samples[index].extend(more),
+                Ok(None) => out[index] = true,
+                Err(e) => {
+                    report.trouble(&format!("{name}: {}: {e}", subject.name));
+                    out[index] = true;
+                }
+            }
+        }
+    }
+    let mut by_subject = subjects.all.iter().zip(samples).filter(|(_, s)| !s.is_empty()).collect::<Vec<_>>();
+    let Some(ours) = by_subject.iter().position(|(s, _)| s.name == Subject::OURS) else { return };
+    let ours = by_subject.remove(ours).1;
+    let mut peers: Vec<Option<(&str, &[f64])>> =
+        by_subject.iter().map(|(s, x)| Some((s.name, &x[..]))).collect();
+    if peers.is_empty() {
+        peers.push(None);
+    }
+    for peer in peers {
+        let target = scenario.target.filter(|_| peer.is_some_and(|(name, _)| name == Subject::UPSTREAM));
+        report.row(&Row {
+            scenario: &name,
+            unit: scenario.unit,
+            kind: scenario.kind,
+            target,
+            ours: &ours,
+            peer,
+        });
+    }
+}

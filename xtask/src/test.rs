@@ -1,0 +1,205 @@
+//! `test`: everything, including its own set-up. `ci` is the same with nothing left out.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::sh::{self, Result, fail};
+use crate::steps::{Counts, Steps, count_line};
+use crate::testbed::Testbed;
+use crate::{fuzz, python, size, skips, system, tidy};
+
+/// The options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Neither install packages nor start a testbed: use what is there (and what MITOGEN_TESTBED names)
+    #[arg(long)]
+    no_setup: bool,
+    /// Leave the testbed up that this run started
+    #[arg(long)]
+    keep: bool,
+    /// A missing part is a failure, as with CI=true
+    #[arg(long)]
+    strict: bool,
+    /// Handed to the test runner: names of tests to run
+    #[arg(last = true)]
+    filters: Vec<String>,
+}
+
+impl Args {
+    /// What `cargo xtask ci` means.
+    pub(crate) fn ci() -> Self {
+        Args { only: Vec::new(), no_setup: false, keep: false, strict: true, filters: Vec::new() }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Formatting, clippy, documentation, tidy, size budgets
+    Lint,
+    /// The agent: floor lints, unit tests under every interpreter
+    Python,
+    /// Every Rust test, against the testbed where there is one
+    Rust,
+}
+
+/// Runs `cargo xtask test`.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let root = sh::root()?;
+    let strict = args.strict || sh::flag("CI");
+    let mut steps = Steps::new(strict);
+    let set_up = match () {
+        () if args.no_setup => Err("--no-setup"),
+        () => system::can_set_up(),
+    };
+    match set_up {
+        Err(why) => steps.skip("system packages", !args.no_setup, why),
+        // Needed by all parts: even a lint wants an interpreter.
+        Ok(()) => {
+            steps.step("system packages", || system::install().map(|_| Counts::ONE));
+        }
+    }
+    if args.wants(Part::Lint) {
+        lint(&root, &mut steps);
+    }
+    if args.wants(Part::Python) {
+        agent(&root, &mut steps);
+    }
+    if args.wants(Part::Rust) {
+        match set_up {
+            Ok(()) => with_testbed(&root, args, &mut steps),
+            Err(why) => {
+                if !args.no_setup {
+                    steps.skip("testbed (ssh tests)", true, why);
+                }
+                rust(&root, args, None, &mut steps);
+            }
+        }
+    }
+    Ok(steps.finish())
+}
+
+fn lint(root: &Path, steps: &mut Steps) {
+    let cargo =
+        |args: &[&str]| -> Result<Counts> { sh::run(sh::cargo(root).args(args)).map(|()| Counts::ONE) };
+    steps.step("fmt", || cargo(&["fmt", "--all", "--check"]));
+    steps.step("tidy", || match tidy::run()? {
+        true => Ok(Counts::ONE),
+        false => fail!("the house does not keep its own rules"),
+    });
+    steps.step("clippy", || {
+        let mut cmd = sh::cargo(root);
+        cmd.args(["clippy", "--all-targets", "--quiet"]).args(sh::whole_workspace(root)?);
+        sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
+    });
+    steps.step("doc", || {
+        let mut cmd = sh::cargo(root);
+        cmd.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--quiet"]);
+        sh::run(cmd.args(sh::whole_workspace(root)?)).map(|()| Counts::ONE)
+    });
+    steps.step("size", || match size::check(root)? {
+        true => Ok(Counts::ONE),
+        false => fail!("over the budget"),
+    });
+}
+
+fn agent(root: &Path, steps: &mut Steps) {
+    steps.step("agent: floor lint", || python::floor_lint(root));
+    let mut unavailable = None;
+    // Without a network there is no vermin: that is this machine's fault, not the agent's.
+    if sh::flag("CI") {
+        steps.step("agent: vermin", || python::vermin(root));
+    } else {
+        match python::vermin(root) {
+            Ok(counts) => {
+                steps.step("agent: vermin", || Ok(counts));
+            }
+            Err(e) => unavailable = Some(e.to_string()),
+        }
+    }
+    if let Some(why) = unavailable {
+        steps.skip("agent: vermin", true, &why);
+    }
+    steps.step("agent: unit tests", || python::unit_tests(root, None));
+}
+
+fn with_testbed(root: &Path, args: &Args, steps: &mut Steps) {
+    let bed = Testbed::from_env();
+    let mut hold = None;
+    steps.step("testbed up", || {
+        hold = Some(bed.up()?);
+        Ok(Counts::ONE)
+    });
+    rust(root, args, hold.is_some().then(|| bed.dir()), steps);
+    if args.keep {
+        return;
+    }
+    let mut in_use = false;
+    steps.step("testbed down", || {
+        in_use = !bed.down_if_last(hold)?;
+        Ok(Counts::ONE)
+    });
+    if in_use {
+        eprintln!("another test run still uses the testbed: the last one takes it down");
+    }
+}
+
+fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
+    let prepared = |cmd: &mut Command| {
+        match testbed {
+            // With it, a test that cannot reach the testbed fails; without it, it skips itself by name.
+            Some(dir) => drop(cmd.env("MITOGEN_TESTBED", dir)),
+            None if !args.no_setup => drop(cmd.env_remove("MITOGEN_TESTBED")),
+            None => {}
+        }
+    };
+    let strict = args.strict || sh::flag("CI");
+    steps.step("tests", || {
+        skips::forget(root);
+        let mut cmd = sh::cargo(root);
+        if nextest(root) {
+            cmd.args(["nextest", "run", "--no-fail-fast", "--cargo-quiet"]).args(sh::whole_workspace(root)?);
+            cmd.args(["--status-level", "slow", "--final-status-level", "fail"]);
+            cmd.args(&args.filters);
+        } else {
+            cmd.args(["test", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast", "--quiet"]);
+            cmd.args(sh::whole_workspace(root)?);
+            if !args.filters.is_empty() {
+                cmd.arg("--").args(&args.filters);
+            }
+        }
+        prepared(&mut cmd);
+        let mut counts = counted(&mut cmd)?;
+        skips::account(root, strict, &mut counts);
+        Ok(counts)
+    });
+    if args.filters.is_empty() {
+        steps.step("doc tests", || {
+            let mut cmd = sh::cargo(root);
+            cmd.args(["test", "--doc", "--quiet"]).args(sh::whole_workspace(root)?);
+            prepared(&mut cmd);
+            counted(&mut cmd)
+        });
+        fuzz::note_corpora(root);
+    }
+}
+
+fn nextest(root: &Path) -> bool {
+    sh::output(sh::cargo(root).args(["nextest", "--version"])).is_ok()
+}
+
+/// Runs a test command, shows what it prints, and counts.
+fn counted(cmd: &mut Command) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let success = sh::tee(cmd, |line| count_line(&mut counts, line))?;
+    if !success && counts.failed == 0 {
+        fail!("{} did not get as far as testing", sh::shown(cmd));
+    }
+    Ok(counts)
+}

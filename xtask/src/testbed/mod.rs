@@ -1,0 +1,144 @@
+//! `testbed up|down|env`: real servers and accounts on this machine for integration tests to connect to.
+//!
+//! Everything listens on loopback only. Several testbeds (one per state directory) can be up at once: each has servers
+//! and ports of its own; what the machine has only once (accounts, the mode of the home directory that holds the
+//! interpreters) is shared between them under a lock and goes when the last one goes. Only what a testbed made is
+//! ever removed. A new kind of target is a new [`Part`].
+
+mod pyenv;
+mod shared;
+mod ssh;
+mod users;
+
+use std::path::{Path, PathBuf};
+
+use crate::sh::{self, Context, Result, fail};
+use crate::system;
+
+/// The options of `cargo xtask testbed`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Start what is not up yet; a second `up` repairs and adds
+    Up,
+    /// Stop and remove all that `up` made
+    Down,
+    /// Print the facts about a testbed that is up, as shell assignments
+    Env,
+}
+
+/// One kind of target.
+trait Part {
+    /// Makes it be there, if it is not; returns facts for the `env` file.
+    fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>>;
+    /// Takes away what `up` made. Called in the opposite order, also after an `up` that failed half way.
+    fn down(&self, bed: &Testbed) -> Result<()>;
+}
+
+/// The parts, in the order of their needs.
+const PARTS: &[&dyn Part] = &[&pyenv::Pyenv, &users::Users, &ssh::Ssh];
+
+/// A testbed by its state directory; it may be up or not.
+pub(crate) struct Testbed {
+    dir: PathBuf,
+}
+
+impl Testbed {
+    /// The directory is `MITOGEN_TESTBED`, else one that all working copies on this machine share.
+    pub(crate) fn from_env() -> Self {
+        let dir = std::env::var_os("MITOGEN_TESTBED").filter(|v| !v.is_empty());
+        Testbed { dir: dir.map_or_else(|| PathBuf::from("/var/tmp/mitogen-testbed"), PathBuf::from) }
+    }
+
+    /// The state directory: `ssh_config`, `ssh/` and `env` are in it.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Starts what is not up. The testbed is not taken down behind the back of whoever keeps the result.
+    pub(crate) fn up(&self) -> Result<shared::Hold> {
+        if let Err(why) = system::can_set_up() {
+            fail!("the testbed makes accounts and starts servers, which cannot be done here: {why}");
+        }
+        let machine = shared::Machine::lock()?;
+        std::fs::create_dir_all(&self.dir).context(self.dir.display())?;
+        set_mode(&self.dir, 0o755)?;
+        machine.claim(&self.dir)?;
+        let hold = shared::Hold::shared(&self.dir)?;
+        let mut env = String::from("# facts of this testbed, for a shell to read\n");
+        env += &format!("MITOGEN_TESTBED={}\n", self.dir.display());
+        for part in PARTS {
+            for (name, value) in part.up(self)? {
+                env += &format!("{name}='{value}'\n");
+            }
+        }
+        sh::write(&self.dir.join("env"), env, 0o644)?;
+        Ok(hold)
+    }
+
+    /// Stops and removes all of it; what the machine has once only goes with the last testbed.
+    pub(crate) fn down(&self) -> Result<()> {
+        if let Err(why) = system::can_set_up() {
+            fail!("cannot take the testbed down: {why}");
+        }
+        self.take_down(&shared::Machine::lock()?)
+    }
+
+    /// [`Testbed::down`], unless another test run holds it; whether it was taken down.
+    pub(crate) fn down_if_last(&self, hold: Option<shared::Hold>) -> Result<bool> {
+        let machine = shared::Machine::lock()?;
+        drop(hold);
+        if shared::Hold::taken(&self.dir) {
+            return Ok(false);
+        }
+        self.take_down(&machine).map(|()| true)
+    }
+
+    fn take_down(&self, machine: &shared::Machine) -> Result<()> {
+        machine.release(&self.dir)?;
+        let mut first_error = Ok(());
+        for part in PARTS.iter().rev() {
+            let done = part.down(self);
+            first_error = first_error.and(done);
+        }
+        // A directory of ours, and no other that somebody named by mistake.
+        if self.dir.join("in-use").exists() {
+            std::fs::remove_dir_all(&self.dir).context(self.dir.display())?;
+        }
+        machine.tidy_up();
+        first_error
+    }
+
+    fn env(&self) -> Result<String> {
+        let path = self.dir.join("env");
+        if !path.exists() {
+            fail!("no testbed in {}: run `cargo xtask testbed up` as root on Debian", self.dir.display());
+        }
+        sh::read(&path)
+    }
+}
+
+/// Runs `cargo xtask testbed ...`.
+pub(crate) fn run(args: &Args) -> Result<bool> {
+    let bed = Testbed::from_env();
+    match args.action {
+        Action::Up => {
+            system::install()?;
+            bed.up()?;
+            print!("{}", bed.env()?);
+        }
+        Action::Down => bed.down()?,
+        Action::Env => print!("{}", bed.env()?),
+    }
+    Ok(true)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).context(path.display())
+}
