@@ -1,2 +1,3 @@
 //! x
+mod cli; mod json; mod range; mod target;
 fn main() {}
