@@ -1,1 +1,63 @@
-//! x
+//! Run functions on machines that have nothing but ssh and Python.
+//!
+//! A [`Router`] starts *contexts*: Python processes on this machine, in other accounts or on other
+//! hosts. Nothing needs to be installed there; nothing is written to their disks. A [`Context`]
+//! calls functions in its process, runs commands, and ends with its router.
+//!
+//! ```no_run
+//! use mitogen::{Call, Command, Local, Router, Value};
+//!
+//! # async fn example() -> Result<(), mitogen::Error> {
+//! let router = Router::new()?;
+//! let context = router.connect(Local::new()).await?;
+//!
+//! let pid: u32 = context.call("os.getpid", ()).await?;
+//! let text: String = context.start(Call::new("json.dumps").arg([1, 2]).kwarg("indent", 2)).await?;
+//! let uname: Value = context.call("os.uname", ()).await?;
+//! let output = context.exec(Command::new("id").arg("-un")).await?;
+//! println!("{pid} {text} {uname:?} {:?}", output.stdout);
+//!
+//! router.shutdown().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Contents
+//!
+//! | what | where |
+//! |---|---|
+//! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
+//! | connection methods | [`Local`], [`Ssh`] |
+//! | call functions | [`Context`], [`Call`], [`PendingCall`], [`Value`], [`to_value`], [`from_value`] |
+//! | run commands | [`Command`], [`Output`] |
+//! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
+//! | without async | [`blocking`] |
+//!
+//! # Logs
+//!
+//! What contexts log, and what their programs print, comes out as [`tracing`] events of target
+//! `mitogen::remote`, in the order in which it was written, and before the result of the call that
+//! wrote it. Each event has the fields `mitogen_context` (the id, a number), `mitogen_name` (the
+//! context's name), `mitogen_logger` (the Python logger; `stdout` and `stderr` for printed lines)
+//! and `message`. The level is Python's: up to 9 trace, up to 19 debug, up to 29 info, up to 39
+//! warn, above that error. What a connection's tool (ssh) says comes with target `mitogen::tool`
+//! at level debug. Events are emitted by the task that reads the link, never under a lock.
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+pub mod blocking;
+mod call;
+mod context;
+mod error;
+mod exec;
+mod router;
+mod shared;
+mod stand_in;
+
+pub use call::{Call, PendingCall};
+pub use context::Context;
+pub use error::{ContextLabel, Error, LostReason, RemoteError};
+pub use exec::{Command, Output};
+pub use mitogen_wire::body::Dead;
+pub use mitogen_wire::{ContextId, FrameError, Secret, Value, from_value, to_value};
+pub use router::{LogLevel, Router, RouterBuilder};
+pub use stand_in::{ConnectError, Local, Method, Ssh};

@@ -1,0 +1,125 @@
+//! A context, as its user holds it.
+
+use crate::call::{Call, PendingCall};
+use crate::error::Error;
+use crate::exec::{Command, Output};
+use crate::shared::{ContextInfo, Shared};
+use mitogen_wire::ContextId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A context: a Python process that this program controls. A cheap handle; clones are the same
+/// context.
+///
+/// Dropping handles does nothing to the context: it lives until [`Context::shutdown`], or until
+/// its [`Router`](crate::Router) is shut down or dropped.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) info: Arc<ContextInfo>,
+}
+
+impl Context {
+    /// Its number in the tree, never used again for another.
+    pub fn id(&self) -> ContextId {
+        self.info.id
+    }
+
+    /// Its name: what the method was told, else the hop (`local`, `ssh:alice@web1`).
+    pub fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    /// The hop that leads to it, written as in a target: `local`, `ssh:alice@web1:2222`.
+    pub fn hop(&self) -> &str {
+        &self.info.hop
+    }
+
+    /// Calls a function and waits for its result.
+    ///
+    /// `function` is a dotted name (see [`Call::new`]); `args` is a tuple or any other sequence,
+    /// `()` for none. The result becomes any type that serde can make from it;
+    /// [`Value`](crate::Value) takes whatever comes.
+    ///
+    /// ```no_run
+    /// # async fn example(context: mitogen::Context) -> Result<(), mitogen::Error> {
+    /// let pid: u32 = context.call("os.getpid", ()).await?;
+    /// let names: Vec<String> = context.call("os.listdir", ("/etc",)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Call`] when the function, or the search for it, raised an exception;
+    /// [`Error::Lost`], [`Error::Encode`], [`Error::TooLarge`], [`Error::Decode`],
+    /// [`Error::BadName`], [`Error::Refused`], [`Error::Closed`].
+    pub async fn call<T: DeserializeOwned>(&self, function: &str, args: impl Serialize) -> Result<T, Error> {
+        self.start(Call::new(function).args(args)).await
+    }
+
+    /// Sends a call at once and returns the future of its result.
+    ///
+    /// A context runs its calls one after the other, in the order of these starts. Errors in the
+    /// call itself (a bad name, arguments that cannot be sent) come out of the future too.
+    pub fn start<T: DeserializeOwned>(&self, call: Call) -> PendingCall<T> {
+        PendingCall::start(self, call)
+    }
+
+    /// Runs a command and gathers its output. A status other than 0 is no error.
+    ///
+    /// # Errors
+    /// As [`Context::call`]; a program that does not exist is an [`Error::Call`].
+    pub async fn exec(&self, command: Command) -> Result<Output, Error> {
+        crate::exec::run(self, command).await
+    }
+
+    /// Measures one call of a trivial function, there and back.
+    ///
+    /// # Errors
+    /// As [`Context::call`].
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let start = tokio::time::Instant::now();
+        let _pid: u32 = self.call("os.getpid", ()).await?;
+        Ok(start.elapsed())
+    }
+
+    /// Whether it is still connected. That can change at any moment: an answer of `true` promises
+    /// nothing.
+    pub fn is_connected(&self) -> bool {
+        self.shared.is_connected(self.info.id)
+    }
+
+    /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
+    /// user code printed, and exits. If it is not gone within the router's grace
+    /// ([`RouterBuilder::shutdown_grace`](crate::RouterBuilder::shutdown_grace)), its process gets
+    /// a SIGTERM and then a SIGKILL; either way it has been reaped when this returns.
+    ///
+    /// Calls under way end with [`Error::Lost`]. Shutting down a context that is already gone
+    /// succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when even a killed process did not go away.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.shared.shut_down_context(&self.info).await
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("id", &self.info.id.0)
+            .field("name", &&*self.info.name)
+            .field("hop", &&*self.info.hop)
+            .finish()
+    }
+}
+
+impl PartialEq for Context {
+    fn eq(&self, other: &Context) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared) && self.info.id == other.info.id
+    }
+}
+
+impl Eq for Context {}

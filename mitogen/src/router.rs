@@ -1,0 +1,181 @@
+//! The router, as its user holds it: it starts contexts, and its end is theirs.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::shared::{Settings, Shared};
+use crate::stand_in::Method;
+use mitogen_wire::DEFAULT_MAX_PAYLOAD;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The root of a tree of contexts. A cheap handle; clones are the same router.
+///
+/// When the last clone is dropped every context is closed: links are shut, processes end or are
+/// killed, and nothing stays behind. [`Router::shutdown`] does the same in good order, and waits.
+///
+/// # Runtime
+/// [`Router::connect`] must run inside a tokio runtime with IO and time enabled, and that runtime
+/// must go on being driven for as long as the contexts are used. Without one, use
+/// [`blocking::Router`](crate::blocking::Router).
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+    /// Its last clone closes everything; contexts hold `shared` alone.
+    _owner: Arc<Owner>,
+}
+
+/// Lives as long as some [`Router`] does.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Router {
+    /// A router with the defaults of [`RouterBuilder`].
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the system has no randomness to give.
+    pub fn new() -> Result<Router, Error> {
+        Router::builder().build()
+    }
+
+    /// For a router with other settings.
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder { settings: Settings::default() }
+    }
+
+    /// Starts a context by a method such as [`Local`](crate::Local) or [`Ssh`](crate::Ssh), and
+    /// waits until it can be called. Several can be started at once.
+    ///
+    /// Dropping the future ends the attempt and kills what it started.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], in which hop and phase are named and the last lines seen are quoted, at
+    /// the latest when the method's connect timeout has passed (default 30 s); [`Error::Closed`].
+    pub async fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
+        self.shared.connect(method.into()).await
+    }
+
+    /// All contexts that are connected, in the order of their ids.
+    pub fn contexts(&self) -> Vec<Context> {
+        self.shared.contexts()
+    }
+
+    /// Shuts every context down as [`Context::shutdown`] does, all at once, and waits for them.
+    /// The router takes no new connections after that.
+    ///
+    /// # Errors
+    /// The first that a context's shutdown gave; the others were shut down nevertheless.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.shared.shut_down_all().await
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("contexts", &self.contexts()).finish()
+    }
+}
+
+/// Settings of a [`Router`].
+#[derive(Clone, Debug)]
+pub struct RouterBuilder {
+    settings: Settings,
+}
+
+impl RouterBuilder {
+    /// Whether frames between this router and its contexts are signed (default: yes). A signed
+    /// link notices any altered, lost, repeated or reordered frame.
+    #[must_use]
+    pub fn signed(mut self, signed: bool) -> RouterBuilder {
+        self.settings.signed = signed;
+        self
+    }
+
+    /// The largest message that any part of the tree accepts, in bytes of payload (default
+    /// 128 MiB). A context whose *result* is larger answers with an error and lives on.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> RouterBuilder {
+        self.settings.max_message_size = bytes;
+        self
+    }
+
+    /// Which of the contexts' log records come here: those of this level and above.
+    ///
+    /// By default it is what the `tracing` subscriber lets through for target `mitogen::remote` at
+    /// the moment of each [`Router::connect`], so that records nobody wants are not even sent;
+    /// [`LogLevel::Info`] when there is no subscriber.
+    #[must_use]
+    pub fn log_level(mut self, level: LogLevel) -> RouterBuilder {
+        self.settings.log_level = Some(level);
+        self
+    }
+
+    /// How long [`Context::shutdown`] lets a context end by itself (default 5 s). SIGTERM follows,
+    /// and one second after that SIGKILL.
+    #[must_use]
+    pub fn shutdown_grace(mut self, grace: Duration) -> RouterBuilder {
+        self.settings.shutdown_grace = grace;
+        self
+    }
+
+    /// How long a connection may take when its method does not say (default 30 s).
+    #[must_use]
+    pub fn connect_timeout(mut self, after: Duration) -> RouterBuilder {
+        self.settings.connect_timeout = after;
+        self
+    }
+
+    /// The router.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the system has no randomness to give.
+    pub fn build(self) -> Result<Router, Error> {
+        let shared = Shared::new(self.settings)?;
+        Ok(Router { _owner: Arc::new(Owner(Arc::clone(&shared))), shared })
+    }
+}
+
+/// A level of Python's `logging`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// 10
+    Debug,
+    /// 20
+    Info,
+    /// 30
+    Warning,
+    /// 40
+    Error,
+    /// 50
+    Critical,
+}
+
+impl LogLevel {
+    /// Python's number.
+    pub fn number(self) -> i32 {
+        match self {
+            LogLevel::Debug => 10,
+            LogLevel::Info => 20,
+            LogLevel::Warning => 30,
+            LogLevel::Error => 40,
+            LogLevel::Critical => 50,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            signed: true,
+            max_message_size: DEFAULT_MAX_PAYLOAD,
+            log_level: None,
+            shutdown_grace: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(30),
+        }
+    }
+}
