@@ -1,7 +1,7 @@
 //! What came of a target: the answer or the failure, its JSON, and the exit status of all of them.
 
 use crate::{command::doctor::Finding, command::ping::RoundTrips, json};
-use mitogen::{ConnectError, ConnectErrorKind, Error, Value};
+use mitogen::Value;
 use std::time::Duration;
 
 /// What came of the work on one target.
@@ -221,5 +221,69 @@ impl Failure {
             out.push(']');
         }
         out.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_is_that_of_the_gravest_failure() {
+        use Kind::*;
+        for (failures, status) in [
+            (&[][..], 0),
+            (&[Call], 1),
+            (&[Connect], 4),
+            (&[Lost], 4),
+            (&[Auth], 5),
+            (&[HostKey], 5),
+            (&[Timeout], 6),
+            (&[Internal], 70),
+            (&[Call, Call], 1),
+            (&[Call, Connect], 4),
+            (&[Auth, Call, Connect], 5),
+            (&[Timeout, Auth], 6),
+            (&[Internal, Call], 70),
+            (&[Internal, Lost], 4),
+        ] {
+            assert_eq!(combine(failures.iter().copied()), status, "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_is_shown_as_a_shell_shows_it() {
+        assert_eq!([shell_status(0), shell_status(3), shell_status(255)], [0, 3, 255]);
+        assert_eq!([shell_status(-9), shell_status(-15)], [137, 143]);
+        assert_eq!([shell_status(256), shell_status(i32::MAX), shell_status(i32::MIN)], [255, 255, 255]);
+    }
+
+    fn outcome(answer: Option<Answer>, failure: Option<Failure>) -> Outcome {
+        Outcome { target: "ssh:web1".into(), answer, failure, elapsed: Duration::from_millis(123) }
+    }
+
+    #[test]
+    fn a_result_has_the_documented_shape() {
+        assert_eq!(
+            outcome(Some(Answer::Value(Value::Int(1))), None).json(),
+            r#"{"target": "ssh:web1", "ok": true, "value": 1, "seconds": 0.123000}"#
+        );
+        let failure = Failure { hop: Some("ssh:web1".into()), ..Failure::new(Kind::HostKey, "no \"key\"") };
+        assert_eq!(
+            outcome(None, Some(failure)).json(),
+            r#"{"target": "ssh:web1", "ok": false, "error": {"kind": "host-key", "message": "no \"key\"", "hop": "ssh:web1", "phase": null, "traceback": null, "type": null}, "seconds": 0.123000}"#
+        );
+    }
+
+    #[test]
+    fn a_failed_command_keeps_its_output() {
+        let answer = Answer::Output { status: 3, stdout: b"out\n".to_vec(), stderr: b"\xff".to_vec() };
+        let text = outcome(Some(answer), Some(Failure::new(Kind::Call, "status 3"))).json();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["error"]["kind"], "call");
+        assert_eq!(json["value"]["status"], 3);
+        assert_eq!(json["value"]["stdout"], "out\n");
+        assert_eq!(json["value"]["stderr"]["base64"], "/w==");
     }
 }

@@ -1,0 +1,79 @@
+//! Errors of the library, as results and people see them.
+
+use crate::outcome::{Failure, Kind};
+use mitogen::{ConnectError, Error, FailureKind, LostReason};
+
+/// How many of the last lines seen are worth showing.
+const SEEN: usize = 8;
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let kind = match error {
+            Error::Connect(error) => return Failure::from(&**error),
+            Error::Call(error) => {
+                return Failure {
+                    traceback: error.traceback.clone(),
+                    type_name: Some(error.type_name.clone()).filter(|name| !name.is_empty()),
+                    ..Failure::new(Kind::Call, error.to_string())
+                };
+            }
+            Error::Lost { hop, reason, .. } => {
+                let kind = match reason {
+                    LostReason::Corrupt(_) => Kind::Protocol,
+                    _ => Kind::Lost,
+                };
+                return Failure { hop: Some(hop.clone()), ..Failure::new(kind, chain(error)) };
+            }
+            Error::Timeout { .. } => Kind::Timeout,
+            // The answer is there, but nothing that a context may send.
+            Error::Decode { .. } => Kind::Protocol,
+            Error::Refused { .. } | Error::Encode { .. } | Error::TooLarge { .. } => Kind::Call,
+            Error::BadName { .. } => Kind::Usage,
+            _ => Kind::Internal,
+        };
+        Failure::new(kind, chain(error))
+    }
+}
+
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        let kind = connect_kind(&error.kind);
+        let mut seen: Vec<String> = error.lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
+        seen.reverse();
+        Failure {
+            hop: Some(error.hop.clone()),
+            phase: Some(error.phase.to_string()),
+            hint: error.hint.clone(),
+            seen,
+            ..Failure::new(kind, error.kind.to_string())
+        }
+    }
+}
+
+/// What scripts may tell apart of the reasons why a context was not born.
+fn connect_kind(kind: &FailureKind) -> Kind {
+    match kind {
+        FailureKind::HostKeyUnknown | FailureKind::HostKeyChanged | FailureKind::HostKeyRevoked => Kind::HostKey,
+        FailureKind::AuthRefused
+        | FailureKind::WrongSecret(_)
+        | FailureKind::SecretNeeded(_)
+        | FailureKind::PasswordExpired => Kind::Auth,
+        FailureKind::TimedOut => Kind::Timeout,
+        _ => Kind::Connect,
+    }
+}
+
+/// An error with all that caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}
