@@ -1,7 +1,7 @@
 //! Errors of the library, as results and people see them.
 
 use crate::outcome::{Failure, Kind};
-use mitogen::{ConnectError, Error, FailureKind, LostReason};
+use mitogen::{ConnectError, Error, LostReason};
 
 /// How many of the last lines seen are worth showing.
 const SEEN: usize = 8;
@@ -37,8 +37,16 @@ impl From<&Error> for Failure {
 
 impl From<&ConnectError> for Failure {
     fn from(error: &ConnectError) -> Self {
-        let kind = connect_kind(&error.kind);
-        let mut seen: Vec<String> = error.lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
+        let kind = if error.is_host_key() {
+            Kind::HostKey
+        } else if error.is_auth() {
+            Kind::Auth
+        } else if error.is_timeout() {
+            Kind::Timeout
+        } else {
+            Kind::Connect
+        };
+        let mut seen: Vec<String> = error.last_lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
         seen.reverse();
         Failure {
             hop: Some(error.hop.clone()),
@@ -47,19 +55,6 @@ impl From<&ConnectError> for Failure {
             seen,
             ..Failure::new(kind, error.kind.to_string())
         }
-    }
-}
-
-/// What scripts may tell apart of the reasons why a context was not born.
-fn connect_kind(kind: &FailureKind) -> Kind {
-    match kind {
-        FailureKind::HostKeyUnknown | FailureKind::HostKeyChanged | FailureKind::HostKeyRevoked => Kind::HostKey,
-        FailureKind::AuthRefused
-        | FailureKind::WrongSecret(_)
-        | FailureKind::SecretNeeded(_)
-        | FailureKind::PasswordExpired => Kind::Auth,
-        FailureKind::TimedOut => Kind::Timeout,
-        _ => Kind::Connect,
     }
 }
 

@@ -373,7 +373,7 @@ mod tests {
             let back: serde_json::Value = serde_json::from_str(&to_json(&value)).unwrap();
             prop_assert_eq!(back, json);
         }
-    }
+
         #[test]
         fn floats_survive_the_way_out_and_in(number in any::<f64>()) {
             prop_assume!(number.is_finite());

@@ -1,6 +1,13 @@
 //! What came of a target: the answer or the failure, its JSON, and the exit status of all of them.
 
-use crate::{command::doctor::Finding, command::ping::RoundTrips, json};
+use crate::{
+    command::{
+        doctor::{self, Finding},
+        ping::RoundTrips,
+    },
+    console::Paint,
+    json,
+};
 use mitogen::Value;
 use std::time::Duration;
 
@@ -152,6 +159,17 @@ impl Outcome {
 }
 
 impl Answer {
+    /// What people are shown, without a line feed at its end.
+    pub(crate) fn text(&self, paint: Paint) -> String {
+        match self {
+            Answer::Value(value) => json::to_text(value),
+            // A command's output is shown as it is; this is for completeness.
+            Answer::Output { stdout, .. } => String::from_utf8_lossy(stdout).into_owned(),
+            Answer::RoundTrips(times) => times.text(),
+            Answer::Findings(findings) => doctor::table(findings, paint),
+        }
+    }
+
     fn write_json(&self, out: &mut String) {
         match self {
             Answer::Value(value) => out.push_str(&json::to_json(value)),

@@ -49,10 +49,10 @@ pub(crate) enum Unasked {
 /// Asks on the terminal, without echo. The terminal's settings are restored whatever happens: Ctrl-C and a
 /// termination signal included.
 pub(crate) async fn ask(prompt: &str) -> Result<Password, Unasked> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(Unasked::Failed)?;
+    let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(Unasked::Failed)?;
     let mut reader = terminal.try_clone().map_err(Unasked::Failed)?;
     let hidden = Hidden::new(&terminal).map_err(Unasked::Failed)?;
-    terminal.write_all(prompt.as_bytes()).map_err(Unasked::Failed)?;
+    (&terminal).write_all(prompt.as_bytes()).map_err(Unasked::Failed)?;
     // The read cannot be cancelled; its thread ends with the process.
     let (send, receive) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || send.send(first_line(|buffer| reader.read(buffer))));
@@ -65,7 +65,7 @@ pub(crate) async fn ask(prompt: &str) -> Result<Password, Unasked> {
     };
     drop(hidden);
     // The newline that was typed did not show.
-    let _ = terminal.write_all(b"\n");
+    let _ = (&terminal).write_all(b"\n");
     answer
 }
 
