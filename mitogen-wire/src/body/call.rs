@@ -1,13 +1,9 @@
 //! Function calls and their results (protocol.md sections 4.1 and 4.2).
 
 use super::{BodyError, front, pickled, text};
-use crate::pickle::{self, PickleError};
+use crate::pickle::{self, MAX_CALL_ERROR_CHARS, PickleError};
 use crate::{Encoding, Handle, Message, Value};
 use bytes::Bytes;
-
-/// The text of a [`CallError`] is cut to this many characters when it is written: upstream's
-/// receivers refuse the whole message otherwise (protocol.md section 11, quirk 15).
-pub const MAX_CALL_ERROR_CHARS: usize = 9999;
 
 /// `CALL_FUNCTION`: run a function and, if the message asks for it, answer with its result.
 /// On the wire: the pickled tuple `(chain, module, class, function, args, kwargs)`.
@@ -117,7 +113,7 @@ pub enum CallResult {
 }
 
 impl CallResult {
-    /// Pickles the result. An error's text is cut to [`MAX_CALL_ERROR_CHARS`].
+    /// Pickles the result. An error's text is cut to [`pickle::MAX_CALL_ERROR_CHARS`].
     ///
     /// # Errors
     /// The value cannot be pickled: see [`pickle::write`]. Answer with a [`CallError`] then.
@@ -204,7 +200,7 @@ impl CallError {
         self.traceback_at().map(|at| &self.text[at + 1..])
     }
 
-    /// Pickles the error, its text cut to [`MAX_CALL_ERROR_CHARS`]: of a long traceback the end
+    /// Pickles the error, its text cut to [`pickle::MAX_CALL_ERROR_CHARS`]: of a long traceback the end
     /// is kept, since it names the place where the exception was raised.
     ///
     /// # Errors

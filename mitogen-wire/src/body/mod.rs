@@ -26,7 +26,7 @@ mod log;
 mod module;
 mod route;
 
-pub use call::{CallError, CallFunction, CallResult, MAX_CALL_ERROR_CHARS};
+pub use call::{CallError, CallFunction, CallResult};
 pub use dead::Dead;
 pub use empty::{AllocateId, Shutdown};
 pub use ids::IdBlock;
@@ -36,10 +36,6 @@ pub use route::{AddRoute, DelRoute};
 
 use crate::pickle::{self, Limits, PickleError};
 use crate::{ContextId, Encoding, Message, Value};
-
-/// Names of contexts are cut below this many characters when they are written: upstream's
-/// receivers refuse the whole message otherwise (protocol.md section 11, quirk 15).
-pub const MAX_NAME_CHARS: usize = 99;
 
 /// Why a payload is not the body that its handle calls for.
 ///
@@ -80,10 +76,12 @@ fn alive(message: &Message) -> Result<&[u8], BodyError> {
 /// Reads the first pickle of a payload. A message without a mark may hold one too: releases
 /// before 0.3.39, and compact frames, mark nothing.
 fn pickled(message: &Message, body: &'static str) -> Result<Value, BodyError> {
-    let payload = alive(message)?;
+    alive(message)?;
     match message.encoding {
         Encoding::Raw => Err(BodyError::NotPickled { body }),
-        Encoding::Implied | Encoding::Pickle => Ok(pickle::read(payload, &Limits::default())?),
+        Encoding::Implied | Encoding::Pickle => {
+            Ok(pickle::read_shared(&message.payload, &Limits::default())?)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Route announcements (protocol.md section 5.4).
 
-use super::{BodyError, MAX_NAME_CHARS, alive, decimal_id, front};
+use super::{BodyError, alive, decimal_id, front};
+use crate::pickle::MAX_CONTEXT_NAME_CHARS;
 use crate::{ContextId, Encoding, Handle, Message};
 use bytes::Bytes;
 
@@ -25,11 +26,12 @@ impl AddRoute {
     /// Where it goes, always to the nearest parent.
     pub const HANDLE: Handle = Handle::ADD_ROUTE;
 
-    /// Writes the announcement, its name cut to [`MAX_NAME_CHARS`].
+    /// Writes the announcement, its name cut to [`MAX_CONTEXT_NAME_CHARS`]: upstream refuses a
+    /// longer one as soon as it stands in a pickle.
     pub fn encode(&self) -> (Encoding, Bytes) {
         let text = match &self.name {
             None => self.id.to_string(),
-            Some(name) => format!("{}:{}", self.id, front(name, MAX_NAME_CHARS)),
+            Some(name) => format!("{}:{}", self.id, front(name, MAX_CONTEXT_NAME_CHARS)),
         };
         (Encoding::Implied, Bytes::from(text))
     }

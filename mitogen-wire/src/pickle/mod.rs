@@ -4,10 +4,18 @@
 //! calls nothing, imports nothing and has hard limits. Every error concerns one message.
 
 mod error;
+mod item;
 mod limits;
+mod memo;
+mod opcode;
+mod reader;
+mod unfold;
+mod writer;
 
 pub use error::PickleError;
 pub use limits::Limits;
+pub use reader::Reader;
+pub use writer::{MAX_CALL_ERROR_CHARS, MAX_CONTEXT_NAME_CHARS, write, write_into};
 
 use crate::Value;
 use bytes::Bytes;
@@ -16,24 +24,23 @@ use bytes::Bytes;
 ///
 /// # Errors
 /// `data` is no pickle, is cut off, holds what the dialect does not know, or passes a limit.
-pub fn read(_data: &[u8], _limits: &Limits) -> Result<Value, PickleError> {
-    Err(PickleError::Truncated { at: 0 })
+pub fn read(data: &[u8], limits: &Limits) -> Result<Value, PickleError> {
+    Reader::new(data, limits).next_value()?.ok_or(PickleError::Truncated { at: 0 })
+}
+
+/// As [`read`], but a byte string that makes up half of the message or more shares its memory.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_shared(data: &Bytes, limits: &Limits) -> Result<Value, PickleError> {
+    Reader::shared(data, limits).next_value()?.ok_or(PickleError::Truncated { at: 0 })
 }
 
 /// Reads all pickles in `data`, which share one memo, to its end.
 ///
 /// # Errors
 /// As [`read`]; the limits hold for all of them together.
-pub fn read_many(_data: &[u8], _limits: &Limits) -> Result<Vec<Value>, PickleError> {
-    Err(PickleError::Truncated { at: 0 })
-}
-
-/// Writes `value` as a pickle of protocol 2 that CPython 2.4 to 2.7 reads, and 3.x with
-/// `encoding="bytes"` (as Mitogen does).
-///
-/// # Errors
-/// The value is nested too deeply, holds a byte string or text of 2 GiB, or a dict key that Python
-/// cannot hash.
-pub fn write(_value: &Value) -> Result<Bytes, PickleError> {
-    Err(PickleError::Truncated { at: 0 })
+pub fn read_many(data: &[u8], limits: &Limits) -> Result<Vec<Value>, PickleError> {
+    let mut reader = Reader::new(data, limits);
+    std::iter::from_fn(|| reader.next_value().transpose()).collect()
 }

@@ -1,5 +1,6 @@
 //! What can be wrong between a value and a type, and where.
 
+use crate::Value;
 use serde::{de, ser};
 use std::fmt;
 
@@ -22,8 +23,23 @@ struct Inner {
 pub(crate) enum Segment {
     /// An item of a list or tuple.
     Index(usize),
-    /// What a dict holds under a key.
+    /// What a dict holds under a key, in Python's notation.
     Key(String),
+}
+
+impl Segment {
+    /// The step to a field or variant.
+    pub(crate) fn of_name(name: &str) -> Segment {
+        Segment::Key(format!("{name:?}"))
+    }
+
+    /// The step to what stands under `key`.
+    pub(crate) fn of_key(key: &Value) -> Segment {
+        Segment::Key(match key {
+            Value::Int(n) => n.to_string(),
+            key => key.as_str().map_or_else(|| format!("<{}>", key.kind()), |text| format!("{text:?}")),
+        })
+    }
 }
 
 /// What is wrong.
@@ -82,7 +98,7 @@ impl ValueError {
         &self.inner.kind
     }
 
-    /// Where, as Python would write it: `[2]['name']`; empty for the value itself.
+    /// Where, as Python would write it: `[2]["name"]`; empty for the value itself.
     #[must_use]
     pub fn path(&self) -> String {
         self.inner
@@ -91,7 +107,7 @@ impl ValueError {
             .rev()
             .map(|segment| match segment {
                 Segment::Index(i) => format!("[{i}]"),
-                Segment::Key(key) => format!("[{key:?}]"),
+                Segment::Key(key) => format!("[{key}]"),
             })
             .collect()
     }

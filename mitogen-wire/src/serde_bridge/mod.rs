@@ -1,6 +1,10 @@
 //! Between [`Value`] and any type that serde knows.
 
+mod de;
 mod error;
+mod ser;
+mod tag;
+mod value;
 
 pub use error::{ValueError, ValueErrorKind};
 
@@ -17,14 +21,20 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// The value's own `Serialize` fails, or it is nested too deeply.
-pub fn to_value<T: Serialize + ?Sized>(_value: &T) -> Result<Value, ValueError> {
-    Err(ValueError::new(ValueErrorKind::TooDeep))
+pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, ValueError> {
+    value.serialize(ser::ToValue::TOP)
 }
 
 /// Makes a Rust value of a Python one.
 ///
+/// `String` takes text, and the `str` of Python 2 when it is UTF-8, never `bytes`; byte buffers (`serde_bytes`,
+/// `Vec<u8>`, `[u8; N]`) take `str`, `bytes` and `Blob`; sequences and tuples take lists and tuples; structs take
+/// dicts and `Kwargs` by name, lists and tuples by place; numbers are checked for range, floats take ints too;
+/// `Option` and `()` take `None`; enums are tagged from outside as in JSON. A `Secret` is given only to who asks for
+/// a `String`, a [`Secret`](crate::Secret) or a [`Value`]. A [`Value`] comes through as it is.
+///
 /// # Errors
 /// The value is not of that type; the error says where.
-pub fn from_value<T: DeserializeOwned>(_value: Value) -> Result<T, ValueError> {
-    Err(ValueError::new(ValueErrorKind::TooDeep))
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ValueError> {
+    T::deserialize(de::FromValue(value))
 }

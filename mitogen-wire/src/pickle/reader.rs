@@ -1,0 +1,467 @@
+//! The restricted unpickler.
+//!
+//! Works in two steps. The opcodes build a *graph*: containers are nodes, everything else is an item of
+//! 16 bytes that points into the message, so a memo reference costs 16 bytes whatever it names, and a list
+//! that grows after it was named is the same list everywhere. At STOP the graph below the final item is
+//! measured (depth, cycles, size of the tree that it unfolds to), compared with the limits, and only then
+//! unfolded (`unfold.rs`). Both steps take time linear in the message and in the value made of it.
+
+use super::item::{Global, Item, Node, NodeKind, Script, Span};
+use super::memo::Memo;
+use super::opcode as op;
+use super::unfold::Info;
+use super::{Limits, PickleError};
+use crate::Value;
+use bytes::Bytes;
+
+/// Reads consecutive pickles that share one memo, as one Python pickler writes them.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    pub(super) data: &'a [u8],
+    /// The same bytes, if long byte strings may share their memory.
+    pub(super) shared: Option<&'a Bytes>,
+    pub(super) limits: &'a Limits,
+    /// The next opcode. Invariant: `at <= data.len()`.
+    at: usize,
+    /// Where the opcode being executed stands.
+    opcode_at: usize,
+    stack: Vec<Item>,
+    /// Heights of the stack at each open MARK, ascending.
+    marks: Vec<usize>,
+    memo: Memo,
+    pub(super) nodes: Vec<Node>,
+    /// What is known of each node; at least as long as `nodes` once measuring has begun.
+    pub(super) info: Vec<Info>,
+    /// Counts the pickles, so that `info` of an earlier one is not believed.
+    pub(super) generation: u32,
+    /// Values pushed so far, over all pickles.
+    pushed: u64,
+    /// Values and bytes given out so far, over all pickles.
+    pub(super) produced_values: u64,
+    pub(super) produced_bytes: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of the pickles in `data`.
+    #[must_use]
+    pub fn new(data: &'a [u8], limits: &'a Limits) -> Reader<'a> {
+        Reader {
+            data,
+            shared: None,
+            limits,
+            at: 0,
+            opcode_at: 0,
+            stack: Vec::with_capacity(16),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            nodes: Vec::new(),
+            info: Vec::new(),
+            generation: 0,
+            pushed: 0,
+            produced_values: 0,
+            produced_bytes: 0,
+        }
+    }
+
+    /// A reader of the pickles in `data`. A byte string that makes up half of the message or more shares
+    /// its memory instead of being copied.
+    #[must_use]
+    pub fn shared(data: &'a Bytes, limits: &'a Limits) -> Reader<'a> {
+        Reader { shared: Some(data), ..Reader::new(data, limits) }
+    }
+
+    /// How many bytes have been read.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The value of the next pickle, or `None` at the end of the data.
+    ///
+    /// # Errors
+    /// As [`read`](super::read). The limits hold for all pickles together. Nothing is read after an error.
+    pub fn next_value(&mut self) -> Result<Option<Value>, PickleError> {
+        if self.at == self.data.len() {
+            return Ok(None);
+        }
+        let result = self.run();
+        if result.is_err() {
+            self.at = self.data.len();
+        }
+        result.map(Some)
+    }
+
+    /// Executes opcodes up to a STOP.
+    fn run(&mut self) -> Result<Value, PickleError> {
+        if u32::try_from(self.data.len()).is_err() {
+            return Err(PickleError::Limit { what: "bytes of message", limit: u64::from(u32::MAX) });
+        }
+        loop {
+            self.opcode_at = self.at;
+            let opcode = self.byte()?;
+            match opcode {
+                op::PROTO => match self.byte()? {
+                    0..=3 => {}
+                    protocol => return Err(PickleError::Protocol { protocol, at: self.opcode_at }),
+                },
+                op::STOP => {
+                    let top = self.pop()?;
+                    // What lies below was begun and given up by a Python 2 pickler.
+                    self.stack.clear();
+                    self.marks.clear();
+                    return self.unfold(top);
+                }
+                op::NONE => self.push(Item::None)?,
+                op::NEWTRUE => self.push(Item::Bool(true))?,
+                op::NEWFALSE => self.push(Item::Bool(false))?,
+                op::BININT => {
+                    let n = i32::from_le_bytes(self.array()?);
+                    self.push(Item::Int(i64::from(n)))?;
+                }
+                op::BININT1 => {
+                    let n = self.byte()?;
+                    self.push(Item::Int(i64::from(n)))?;
+                }
+                op::BININT2 => {
+                    let n = u16::from_le_bytes(self.array()?);
+                    self.push(Item::Int(i64::from(n)))?;
+                }
+                op::INT => self.int()?,
+                op::LONG1 => {
+                    let len = u32::from(self.byte()?);
+                    self.long(len)?;
+                }
+                op::LONG4 => {
+                    let len = self.length()?;
+                    self.long(len)?;
+                }
+                op::BINFLOAT => {
+                    let x = f64::from_be_bytes(self.array()?);
+                    self.push(Item::Float(x))?;
+                }
+                op::BINUNICODE => {
+                    let len = u32::from_le_bytes(self.array()?);
+                    let span = self.span(len)?;
+                    let script =
+                        Script::of(span.of(self.data)).ok_or_else(|| self.malformed("text is not UTF-8"))?;
+                    self.push(Item::Text(span, script))?;
+                }
+                op::SHORT_BINSTRING => {
+                    let len = u32::from(self.byte()?);
+                    let span = self.span(len)?;
+                    self.push(Item::Str(span))?;
+                }
+                op::BINSTRING => {
+                    let len = self.length()?;
+                    let span = self.span(len)?;
+                    self.push(Item::Str(span))?;
+                }
+                op::SHORT_BINBYTES => {
+                    let len = u32::from(self.byte()?);
+                    let span = self.span(len)?;
+                    self.push(Item::Bytes(span))?;
+                }
+                op::BINBYTES => {
+                    let len = u32::from_le_bytes(self.array()?);
+                    let span = self.span(len)?;
+                    self.push(Item::Bytes(span))?;
+                }
+                op::MARK => self.mark()?,
+                op::EMPTY_TUPLE => self.push(Item::EmptyTuple)?,
+                op::TUPLE1 => self.tuple(1)?,
+                op::TUPLE2 => self.tuple(2)?,
+                op::TUPLE3 => self.tuple(3)?,
+                op::TUPLE => {
+                    let mark = self.pop_mark()?;
+                    let items = self.stack.split_off(mark);
+                    if items.is_empty() {
+                        self.push(Item::EmptyTuple)?;
+                    } else {
+                        self.push_node(NodeKind::Tuple, items)?;
+                    }
+                }
+                op::EMPTY_LIST => self.push_node(NodeKind::List, Vec::new())?,
+                op::EMPTY_DICT => self.push_node(NodeKind::Dict, Vec::new())?,
+                op::APPEND => self.extend(NodeKind::List, 1)?,
+                op::SETITEM => self.extend(NodeKind::Dict, 2)?,
+                op::APPENDS => self.extend_to_mark(NodeKind::List)?,
+                op::SETITEMS => self.extend_to_mark(NodeKind::Dict)?,
+                op::GLOBAL => {
+                    let module = self.line()?;
+                    let name = self.line()?;
+                    self.push(Item::Global(Global::lookup(module, name)?))?;
+                }
+                op::REDUCE => self.reduce()?,
+                op::BINPUT => {
+                    let index = u32::from(self.byte()?);
+                    self.put(index)?;
+                }
+                op::LONG_BINPUT => {
+                    let index = u32::from_le_bytes(self.array()?);
+                    self.put(index)?;
+                }
+                op::BINGET => {
+                    let index = u32::from(self.byte()?);
+                    self.get(index)?;
+                }
+                op::LONG_BINGET => {
+                    let index = u32::from_le_bytes(self.array()?);
+                    self.get(index)?;
+                }
+                opcode => {
+                    return Err(PickleError::Opcode {
+                        opcode,
+                        name: op::refused_name(opcode),
+                        at: self.opcode_at,
+                    });
+                }
+            }
+        }
+    }
+
+    // Bytes.
+
+    fn byte(&mut self) -> Result<u8, PickleError> {
+        let byte = *self.data.get(self.at).ok_or(PickleError::Truncated { at: self.data.len() })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+        match self.data[self.at..].first_chunk::<N>() {
+            Some(bytes) => {
+                self.at += N;
+                Ok(*bytes)
+            }
+            None => Err(PickleError::Truncated { at: self.data.len() }),
+        }
+    }
+
+    /// The next `len` bytes. The length is only a claim: nothing is reserved for it.
+    fn span(&mut self, len: u32) -> Result<Span, PickleError> {
+        if self.data.len() - self.at < len as usize {
+            return Err(PickleError::Truncated { at: self.data.len() });
+        }
+        // `run` has refused messages whose positions do not fit.
+        let span = Span { start: self.at as u32, len };
+        self.at += len as usize;
+        Ok(span)
+    }
+
+    /// A length that Python writes as a signed integer.
+    fn length(&mut self) -> Result<u32, PickleError> {
+        u32::try_from(i32::from_le_bytes(self.array()?)).map_err(|_| self.malformed("length is negative"))
+    }
+
+    /// Up to the next line feed, which is skipped.
+    fn line(&mut self) -> Result<&'a [u8], PickleError> {
+        let rest = &self.data[self.at..];
+        match rest.iter().position(|&b| b == b'\n') {
+            Some(end) => {
+                self.at += end + 1;
+                Ok(&rest[..end])
+            }
+            None => Err(PickleError::Truncated { at: self.data.len() }),
+        }
+    }
+
+    // The stack.
+
+    fn push(&mut self, item: Item) -> Result<(), PickleError> {
+        self.pushed += 1;
+        if self.pushed > self.limits.max_values {
+            return Err(PickleError::Limit { what: "values", limit: self.limits.max_values });
+        }
+        self.stack.push(item);
+        Ok(())
+    }
+
+    fn push_node(&mut self, kind: NodeKind, items: Vec<Item>) -> Result<(), PickleError> {
+        // Fewer nodes than bytes in the message.
+        let index = self.nodes.len() as u32;
+        self.nodes.push(Node { kind, items });
+        self.push(Item::Node(index))
+    }
+
+    /// Checks that `n` items stand above the last open MARK, and says where they begin.
+    fn top(&self, n: usize) -> Result<usize, PickleError> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len().checked_sub(n) {
+            Some(start) if start >= floor => Ok(start),
+            _ => Err(self.malformed("nothing on the stack for this opcode")),
+        }
+    }
+
+    fn pop(&mut self) -> Result<Item, PickleError> {
+        self.top(1)?;
+        self.stack.pop().ok_or_else(|| self.malformed("nothing on the stack for this opcode"))
+    }
+
+    fn mark(&mut self) -> Result<(), PickleError> {
+        // One for each container being read, and those that a Python 2 pickler gave up.
+        let limit = self.limits.max_depth.saturating_mul(2).saturating_add(16);
+        if self.marks.len() >= limit {
+            return Err(PickleError::Limit { what: "open marks", limit: limit as u64 });
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn pop_mark(&mut self) -> Result<usize, PickleError> {
+        self.marks.pop().ok_or_else(|| self.malformed("no mark for this opcode"))
+    }
+
+    // The memo.
+
+    fn put(&mut self, index: u32) -> Result<(), PickleError> {
+        let top = self.top(1)?;
+        self.memo.put(index, self.stack[top]);
+        Ok(())
+    }
+
+    fn get(&mut self, index: u32) -> Result<(), PickleError> {
+        let item = self.memo.get(index).ok_or_else(|| self.malformed("no such memo entry"))?;
+        self.push(item)
+    }
+
+    // Values.
+
+    fn int(&mut self) -> Result<(), PickleError> {
+        let item = match self.line()? {
+            // How protocols 0 and 1 write booleans.
+            b"00" => Item::Bool(false),
+            b"01" => Item::Bool(true),
+            digits => std::str::from_utf8(digits)
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+                .map(Item::Int)
+                .ok_or_else(|| self.malformed("not the digits of a 64-bit integer"))?,
+        };
+        self.push(item)
+    }
+
+    fn long(&mut self, len: u32) -> Result<(), PickleError> {
+        if len as usize > self.limits.max_long {
+            let limit = self.limits.max_long as u64;
+            return Err(PickleError::Limit { what: "bytes of one integer", limit });
+        }
+        let span = self.span(len)?;
+        let bytes = span.of(self.data);
+        let item = if bytes.len() <= 8 {
+            let negative = bytes.last().is_some_and(|top| top & 0x80 != 0);
+            let mut whole = [if negative { 0xff } else { 0 }; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            Item::Int(i64::from_le_bytes(whole))
+        } else {
+            Item::Long(span)
+        };
+        self.push(item)
+    }
+
+    fn tuple(&mut self, n: usize) -> Result<(), PickleError> {
+        let start = self.top(n)?;
+        let items = self.stack[start..].to_vec();
+        self.stack.truncate(start);
+        self.push_node(NodeKind::Tuple, items)
+    }
+
+    /// Moves the `n` items on top into the container below them.
+    fn extend(&mut self, kind: NodeKind, n: usize) -> Result<(), PickleError> {
+        let start = self.top(n + 1)? + 1;
+        self.extend_from(kind, start)
+    }
+
+    fn extend_to_mark(&mut self, kind: NodeKind) -> Result<(), PickleError> {
+        let start = self.pop_mark()?;
+        if start == 0 || self.marks.last().is_some_and(|&floor| floor >= start) {
+            return Err(self.malformed("nothing on the stack for this opcode"));
+        }
+        self.extend_from(kind, start)
+    }
+
+    fn extend_from(&mut self, kind: NodeKind, start: usize) -> Result<(), PickleError> {
+        let Item::Node(index) = self.stack[start - 1] else {
+            return Err(self.malformed("items for what is not a list or dict"));
+        };
+        let node = &mut self.nodes[index as usize];
+        if node.kind != kind {
+            return Err(self.malformed("items for what is not a list or dict"));
+        }
+        if kind == NodeKind::Dict && (self.stack.len() - start) % 2 != 0 {
+            return Err(self.malformed("a key without a value"));
+        }
+        node.items.extend_from_slice(&self.stack[start..]);
+        self.stack.truncate(start);
+        Ok(())
+    }
+
+    /// Calls one of the constructors on the list; see protocol.md section 4.3 for what each asks for.
+    fn reduce(&mut self) -> Result<(), PickleError> {
+        let start = self.top(2)?;
+        let Item::Global(global) = self.stack[start] else {
+            return Err(self.malformed("a call of what is no constructor"));
+        };
+        let args: &[Item] = match self.stack[start + 1] {
+            Item::EmptyTuple => &[],
+            Item::Node(index) if self.nodes[index as usize].kind == NodeKind::Tuple => {
+                &self.nodes[index as usize].items
+            }
+            _ => return Err(self.malformed("arguments that are no tuple")),
+        };
+        let bad = |problem| Err(PickleError::Constructor { name: global.name(), problem });
+        let item = match (global, args) {
+            (Global::CallError, &[Item::Text(span, script)]) => Item::CallError(span, script),
+            (Global::CallError, _) => return bad("expected one text"),
+            (Global::Context, &[Item::Int(id), name]) => match (u32::try_from(id), name) {
+                (Ok(id), Item::None) => Item::Context(id),
+                (Ok(id), Item::Text(span, script)) if script != Script::Surrogates => {
+                    if !is_shorter_than_100_chars(span.of(self.data)) {
+                        return bad("name has 100 characters or more");
+                    }
+                    Item::NamedContext(id, span)
+                }
+                (Ok(_), _) => return bad("name is neither text nor None"),
+                (Err(_), _) => return bad("id is out of range"),
+            },
+            (Global::Context, _) => return bad("expected an id and a name"),
+            (Global::Sender, &[Item::Int(context), Item::Int(handle)]) => {
+                match (u32::try_from(context), u32::try_from(handle)) {
+                    (Ok(context), Ok(handle)) if handle > 0 => Item::Sender(context, handle),
+                    _ => return bad("context id or handle is out of range"),
+                }
+            }
+            (Global::Sender, _) => return bad("expected a context id and a handle"),
+            (Global::Blob, &[Item::Str(span) | Item::Bytes(span)]) => Item::Blob(span, false),
+            (Global::Blob, &[Item::Latin1(span)]) => Item::Blob(span, true),
+            (Global::Blob, _) => return bad("expected one byte string"),
+            (Global::Secret, &[Item::Text(span, script)]) if script != Script::Surrogates => {
+                Item::Secret(span)
+            }
+            (Global::Secret, _) => return bad("expected one text"),
+            (Global::Encode, &[Item::Text(span, Script::Ascii), _]) => Item::Bytes(span),
+            (Global::Encode, &[Item::Text(span, Script::Latin1), _]) => Item::Latin1(span),
+            (Global::Encode, _) => return bad("expected a text of characters up to U+00FF, and `latin1`"),
+            (Global::Bytes, &[]) => Item::Bytes(Span::EMPTY),
+            (Global::Bytes, _) => return bad("expected no argument"),
+            (Global::Kwargs, &[dict @ Item::Node(index)])
+                if self.nodes[index as usize].kind == NodeKind::Dict =>
+            {
+                self.stack.truncate(start);
+                return self.push_node(NodeKind::Kwargs, vec![dict]);
+            }
+            (Global::Kwargs, _) => return bad("expected one dict"),
+        };
+        self.stack.truncate(start);
+        self.push(item)
+    }
+
+    #[cold]
+    fn malformed(&self, problem: &'static str) -> PickleError {
+        PickleError::Malformed { problem, at: self.opcode_at }
+    }
+}
+
+/// Of valid UTF-8. Never looks at more than 400 bytes.
+fn is_shorter_than_100_chars(text: &[u8]) -> bool {
+    text.len() < 400 && text.iter().filter(|&&b| b & 0xc0 != 0x80).count() < 100
+}
