@@ -64,6 +64,7 @@ mod integrity;
 mod message;
 pub mod pickle;
 mod serde_bridge;
+pub mod python;
 mod value;
 
 pub use frame::{DEFAULT_MAX_PAYLOAD, Decoder, Encoder, FrameError, FrameFormat, FrameHead};

@@ -16,19 +16,53 @@
 //! that wants it; when nobody waits, a thread in the background drives it, so that log records
 //! and output of the contexts keep flowing.
 
-use crate::stand_in::Method;
-use crate::{Call, Command, Error, Output, RouterBuilder};
+use crate::engine::Engine;
+use crate::{Call, Command, Error, Method, Output, RouterBuilder};
 use mitogen_wire::ContextId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+/// How long the drop of the last router waits for its contexts to be gone.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
+
 /// The blocking form of [`crate::Router`]. A cheap handle; dropping the last clone closes
-/// everything. Not for use inside an async runtime: its methods panic there.
-#[derive(Clone, Debug)]
+/// everything and waits until the processes are gone. Not for use inside an async runtime: its
+/// methods panic there.
+#[derive(Clone)]
 pub struct Router {
-    inner: crate::Router,
+    owner: Arc<Owner>,
+    engine: Arc<Engine>,
+}
+
+/// Lives as long as some [`Router`] does; contexts hold the engine alone.
+struct Owner {
+    /// `None` only while it is being dropped.
+    inner: Option<crate::Router>,
+    engine: Arc<Engine>,
+}
+
+impl Owner {
+    fn inner(&self) -> &crate::Router {
+        self.inner.as_ref().expect("only a drop takes the router")
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else { return };
+        let shared = Arc::clone(inner.shared());
+        // The writers of closed links may want the runtime.
+        self.engine.enter(|| drop(inner));
+        // Inside an async runtime waiting is not possible; the background thread sees to the end.
+        if tokio::runtime::Handle::try_current().is_err() {
+            self.engine.block_on(async {
+                let _ = tokio::time::timeout(DROP_LIMIT, shared.wait_all_ended()).await;
+            });
+        }
+    }
 }
 
 impl Router {
@@ -45,20 +79,24 @@ impl Router {
     /// # Errors
     /// As [`Router::new`].
     pub fn from_builder(builder: RouterBuilder) -> Result<Router, Error> {
-        Ok(Router { inner: builder.build()? })
+        let engine = Arc::new(Engine::new()?);
+        let inner = Some(builder.build()?);
+        Ok(Router { owner: Arc::new(Owner { inner, engine: Arc::clone(&engine) }), engine })
     }
 
     /// See [`crate::Router::connect`].
     ///
     /// # Errors
     /// As there.
-    pub fn connect(&self, _method: impl Into<Method>) -> Result<Context, Error> {
-        Err(Error::Closed)
+    pub fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
+        let inner = self.engine.block_on(self.owner.inner().connect(method))?;
+        Ok(Context { inner, engine: Arc::clone(&self.engine) })
     }
 
     /// See [`crate::Router::contexts`].
     pub fn contexts(&self) -> Vec<Context> {
-        Vec::new()
+        let context = |inner| Context { inner, engine: Arc::clone(&self.engine) };
+        self.owner.inner().contexts().into_iter().map(context).collect()
     }
 
     /// See [`crate::Router::shutdown`].
@@ -66,14 +104,21 @@ impl Router {
     /// # Errors
     /// As there.
     pub fn shutdown(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.engine.block_on(self.owner.inner().shutdown())
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.owner.inner().fmt(f)
     }
 }
 
 /// The blocking form of [`crate::Context`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context {
     inner: crate::Context,
+    engine: Arc<Engine>,
 }
 
 impl Context {
@@ -101,16 +146,16 @@ impl Context {
     }
 
     /// See [`crate::Context::start`].
-    pub fn start<T: DeserializeOwned>(&self, _call: Call) -> PendingCall<T> {
-        PendingCall { result: PhantomData }
+    pub fn start<T: DeserializeOwned>(&self, call: Call) -> PendingCall<T> {
+        PendingCall { inner: self.engine.enter(|| self.inner.start(call)), engine: Arc::clone(&self.engine) }
     }
 
     /// See [`crate::Context::exec`].
     ///
     /// # Errors
     /// As there.
-    pub fn exec(&self, _command: Command) -> Result<Output, Error> {
-        Err(Error::Closed)
+    pub fn exec(&self, command: Command) -> Result<Output, Error> {
+        self.engine.block_on(self.inner.exec(command))
     }
 
     /// See [`crate::Context::ping`].
@@ -118,7 +163,7 @@ impl Context {
     /// # Errors
     /// As there.
     pub fn ping(&self) -> Result<Duration, Error> {
-        Err(Error::Closed)
+        self.engine.block_on(self.inner.ping())
     }
 
     /// See [`crate::Context::is_connected`].
@@ -131,14 +176,21 @@ impl Context {
     /// # Errors
     /// As there.
     pub fn shutdown(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.engine.block_on(self.inner.shutdown())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
     }
 }
 
 /// A call under way: the blocking form of [`crate::PendingCall`].
 #[must_use = "the result, or the error, comes from `wait`"]
 pub struct PendingCall<T> {
-    result: PhantomData<fn() -> T>,
+    inner: crate::PendingCall<T>,
+    engine: Arc<Engine>,
 }
 
 impl<T: DeserializeOwned> PendingCall<T> {
@@ -147,6 +199,6 @@ impl<T: DeserializeOwned> PendingCall<T> {
     /// # Errors
     /// As [`crate::Context::call`].
     pub fn wait(self) -> Result<T, Error> {
-        Err(Error::Closed)
+        self.engine.block_on(self.inner)
     }
 }

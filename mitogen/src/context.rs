@@ -102,7 +102,7 @@ impl Context {
     /// # Errors
     /// [`Error::Timeout`] when even a killed process did not go away.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.shared.shut_down_context(&self.info).await
+        self.shared.shut_down(vec![Arc::clone(&self.info)]).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong, told apart by who can do something about it.
 
-use crate::stand_in::ConnectError;
-use mitogen_wire::body::Dead;
+use mitogen_transport::{ConnectError, LinkError};
+use mitogen_wire::body::{CallError, Dead};
 use mitogen_wire::{ContextId, FrameError};
 use std::fmt;
 use std::io;
@@ -156,11 +156,23 @@ pub enum LostReason {
     Disconnected,
 }
 
+impl From<LinkError> for LostReason {
+    fn from(error: LinkError) -> LostReason {
+        match error {
+            LinkError::Frame(error) => LostReason::Corrupt(error),
+            LinkError::Io(error) => LostReason::Io(error),
+            LinkError::QueueFull { queued, .. } => LostReason::Backlog { queued },
+            LinkError::Closed => LostReason::RouterClosed,
+            other => LostReason::Io(Arc::new(io::Error::other(other))),
+        }
+    }
+}
+
 /// A Python exception, raised by the called function or by the context on its way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteError {
     /// The exception's class with its module, as its Python calls it: `builtins.ValueError` on
-    /// Python 3, `exceptions.ValueError` on Python 2.
+    /// Python 3, `exceptions.ValueError` on Python 2. Empty when what came names none.
     pub type_name: String,
     /// What `str(exception)` gave. May be empty, may have several lines.
     pub message: String,
@@ -168,23 +180,13 @@ pub struct RemoteError {
     pub traceback: Option<String>,
 }
 
-impl RemoteError {
-    /// Reads the text of a CallError: `module.Class: message`, then the traceback's lines.
-    pub(crate) fn parse(text: &str) -> RemoteError {
-        // A message may have several lines, so the traceback is found by what it always starts with.
-        let (summary, traceback) = match text.find("\n  File \"") {
-            Some(at) => (&text[..at], Some(text[at + 1..].trim_end_matches('\n').to_owned())),
-            None => (text.trim_end_matches('\n'), None),
-        };
-        // A class name holds no blank, so a colon after one belongs to the message.
-        let (type_name, message) = match summary.split_once(':') {
-            Some((name, message)) if !name.contains(char::is_whitespace) => {
-                (name, message.strip_prefix(' ').unwrap_or(message))
-            }
-            _ if !summary.contains(char::is_whitespace) => (summary, ""),
-            _ => ("", summary),
-        };
-        RemoteError { type_name: type_name.to_owned(), message: message.to_owned(), traceback }
+impl From<CallError> for RemoteError {
+    fn from(error: CallError) -> RemoteError {
+        RemoteError {
+            type_name: error.type_name().unwrap_or_default().to_owned(),
+            message: error.message().to_owned(),
+            traceback: error.traceback().map(str::to_owned),
+        }
     }
 }
 
@@ -199,29 +201,3 @@ impl fmt::Display for RemoteError {
 }
 
 impl std::error::Error for RemoteError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_error_s_text_falls_into_type_message_and_traceback() {
-        let text =
-            "builtins.ValueError: bad: thing\nsecond line\n  File \"m.py\", line 3, in f\n    raise x\n";
-        let error = RemoteError::parse(text);
-        assert_eq!(error.type_name, "builtins.ValueError");
-        assert_eq!(error.message, "bad: thing\nsecond line");
-        assert_eq!(error.traceback.as_deref(), Some("  File \"m.py\", line 3, in f\n    raise x"));
-        assert_eq!(error.to_string(), "builtins.ValueError: bad: thing\nsecond line");
-    }
-
-    #[test]
-    fn odd_call_errors_lose_nothing() {
-        let bare = RemoteError::parse("exceptions.KeyError: ");
-        assert_eq!((bare.type_name.as_str(), bare.message.as_str()), ("exceptions.KeyError", ""));
-        let named = RemoteError::parse("mod.Stop");
-        assert_eq!((named.type_name.as_str(), named.message.as_str()), ("mod.Stop", ""));
-        let free = RemoteError::parse("something went wrong: badly");
-        assert_eq!((free.type_name.as_str(), free.message.as_str()), ("", "something went wrong: badly"));
-    }
-}

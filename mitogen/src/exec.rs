@@ -1,6 +1,8 @@
 //! Commands run in a context, without a call of one's own.
 
+use crate::{Call, Context, Error};
 use bytes::Bytes;
+use mitogen_wire::Value;
 use std::time::Duration;
 
 /// A command to be run in a context: [`Context::exec`](crate::Context::exec).
@@ -87,6 +89,38 @@ impl Output {
     }
 }
 
-pub(crate) async fn run(_context: &crate::Context, _command: Command) -> Result<Output, crate::Error> {
-    Err(crate::Error::Closed)
+/// Runs a command by a function of the agent that is sent when it is first needed.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
+    let Command { what, stdin, timeout } = command;
+    let call = Call::new("mitogen.process.run");
+    let mut call = match what {
+        What::Argv(argv) => call.arg(argv).arg(false),
+        What::Shell(text) => call.arg(text).arg(true),
+    }
+    .arg_value(Value::Bytes(stdin));
+    if let Some(after) = timeout {
+        call = call.timeout(after);
+    }
+    let answer: Value = context.start(call).await?;
+    let Value::Tuple(fields) = &answer else { return Err(unexpected(&answer)) };
+    let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(&answer)) };
+    match (status.as_i64().and_then(|status| i32::try_from(status).ok()), bytes(stdout), bytes(stderr)) {
+        (Some(status), Some(stdout), Some(stderr)) => Ok(Output { status, stdout, stderr }),
+        _ => Err(unexpected(&answer)),
+    }
+}
+
+/// Output is bytes whatever the context's Python calls them; not copied.
+fn bytes(value: &Value) -> Option<Bytes> {
+    match value {
+        Value::Bytes(bytes) | Value::Str(bytes) | Value::Blob(bytes) => Some(bytes.clone()),
+        _ => None,
+    }
+}
+
+fn unexpected(answer: &Value) -> Error {
+    Error::Decode {
+        what: "mitogen.process.run".to_owned(),
+        message: format!("expected a status and two outputs, found {}", answer.kind()),
+    }
 }

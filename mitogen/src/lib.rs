@@ -47,17 +47,20 @@
 pub mod blocking;
 mod call;
 mod context;
+mod engine;
 mod error;
 mod exec;
+mod link;
+mod modules;
+mod remote_log;
 mod router;
 mod shared;
-mod stand_in;
 
 pub use call::{Call, PendingCall};
 pub use context::Context;
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use exec::{Command, Output};
+pub use mitogen_transport::{ConnectError, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{ContextId, FrameError, Secret, Value, from_value, to_value};
 pub use router::{LogLevel, Router, RouterBuilder};
-pub use stand_in::{ConnectError, Local, Method, Ssh};

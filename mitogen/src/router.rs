@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::shared::{Settings, Shared};
-use crate::stand_in::Method;
+use mitogen_transport::Method;
 use mitogen_wire::DEFAULT_MAX_PAYLOAD;
 use std::fmt;
 use std::sync::Arc;
@@ -57,7 +57,11 @@ impl Router {
     /// [`Error::Connect`], in which hop and phase are named and the last lines seen are quoted, at
     /// the latest when the method's connect timeout has passed (default 30 s); [`Error::Closed`].
     pub async fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
-        self.shared.connect(method.into()).await
+        crate::link::connect(&self.shared, method.into()).await
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// All contexts that are connected, in the order of their ids.

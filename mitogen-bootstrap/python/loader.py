@@ -1,0 +1,17 @@
+# What the new interpreter runs first, in `__main__`. The one-line script that the first stage wrote has left: `f`, a file on descriptor 101; `d`, everything read from
+# it; `z`, the decompressor after the end of its stream; `s`, the decompressed pieces (this text, then name, source, name, source ...); `P`, the process id of the first stage.
+# The configuration is looked at first of all: when the stream was cut off, all ends here.
+config = eval(z.unused_data)
+f.close()
+s = [str(piece) for piece in s]
+s = dict(zip(s[1::2], s[2::2]))
+module = type(sys)
+sys.modules['mitogen'] = package = module('mitogen')
+package.__path__ = []
+name = 'mitogen.importer'
+sys.modules[name] = package.importer = m = module(name)
+exec(s[name], m.__dict__)
+package.__loader__ = m.__loader__ = importer = m.Importer(s, d[:-len(z.unused_data)])
+sys.meta_path.append(importer)
+from mitogen.main import main
+main(config, P, importer)

@@ -1,0 +1,101 @@
+"""The I/O thread: reads the parent's frames and the captured output, writes what senders could not, and ends the process."""
+import errno
+import os
+import select
+import sys
+import time
+
+clock = getattr(time, 'monotonic', time.time)
+# Output is not read while this many bytes wait to be sent: whoever prints too much waits in his print.
+FULL = 1 << 20
+# Seconds that a running call, output in pipes and a stalled parent get at the end; that all of them may take.
+GRACE = .25
+LIMIT = 5
+
+
+class Broker(object):
+    # When the process must end; None while it need not.
+    ending = None
+    # The main thread has done its last work.
+    idle = False
+    awake = False
+
+    def __init__(self):
+        self.reader, self.writer = os.pipe()
+
+    def wake(self):
+        """Has the I/O thread look around; from any thread."""
+        if not self.awake:
+            self.awake = True
+            os.write(self.writer, 'x'.encode())
+
+    def shutdown(self, msg=None):
+        """Begins the end, on the I/O thread."""
+        if self.ending is None:
+            self.started = clock()
+            self.ending = self.started + GRACE
+            self.dispatcher.close()
+
+    def run(self):
+        """The thread."""
+        try:
+            self.loop()
+        except:
+            self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
+        # As upstream's end. A handler may swallow it.
+        pid = os.getpid()
+        os.kill(pid, 15)
+        time.sleep(.5)
+        os.kill(pid, 9)
+
+    def loop(self):
+        link = self.router.parent
+        fd_in = link.fd_in
+        outputs = self.outputs
+        while 1:
+            self.awake = False
+            if link.dead:
+                self.shutdown()
+            queued = link.queued
+            readers = [self.reader]
+            if not link.dead:
+                readers.append(fd_in)
+            if queued < FULL:
+                readers.extend(outputs)
+            seconds = None
+            if self.ending is not None:
+                # Once the main thread is idle, only what is there already is taken.
+                seconds = 0
+                if queued or not self.idle:
+                    seconds = max(0, self.ending - clock())
+            try:
+                ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], seconds)
+            except select.error:
+                if sys.exc_info()[1].args[0] != errno.EINTR:
+                    raise
+                continue
+            if writable:
+                link.flush()
+                if seconds is not None:
+                    self.ending = clock() + GRACE
+            for fd in ready:
+                if fd == fd_in:
+                    self.receive(link)
+                elif fd == self.reader:
+                    os.read(fd, 99)
+                elif not outputs[fd].receive():
+                    del outputs[fd]
+            if seconds is not None and (not ready and not writable or clock() > self.started + LIMIT):
+                if not outputs:
+                    return
+                while outputs:
+                    outputs.popitem()[1].finish()
+                self.ending = clock() + GRACE
+
+    def receive(self, link):
+        for msg in link.receive():
+            try:
+                self.router.handle_message(msg, link)
+            except Exception:
+                # One bad message is no reason to leave.
+                self.router.log('mitogen', 40, '%r: %r' % (msg, sys.exc_info()[1]))

@@ -1,0 +1,310 @@
+"""The names that user code may expect in a context, and the pickles that carry them."""
+import sys
+
+# The accelerator wants nothing of functools but `partial`; the real one would load ten more modules.
+if 'functools' not in sys.modules:
+    try:
+        import _functools
+        sys.modules['functools'] = _functools
+    except ImportError:
+        pass
+try:
+    try:
+        from _pickle import dumps, Unpickler
+    except ImportError:
+        try:
+            from cPickle import dumps, Unpickler
+        except ImportError:
+            from pickle import dumps, Unpickler
+finally:
+    if getattr(sys.modules.get('functools'), '__name__', 0) == '_functools':
+        del sys.modules['functools']
+try:
+    from cStringIO import StringIO as BytesIO
+except ImportError:
+    from _io import BytesIO
+
+PY3 = sys.version_info > (3,)
+BytesType = type(''.encode())
+UnicodeType = type(BytesType().decode())
+
+(GET_MODULE, CALL_FUNCTION, FORWARD_LOG, ADD_ROUTE, DEL_ROUTE, ALLOCATE_ID, SHUTDOWN, LOAD_MODULE, FORWARD_MODULE, DETACHING, CALL_SERVICE,
+ STUB_CALL_SERVICE, GET_RESOURCE, LOAD_RESOURCE) = range(100, 114)
+IS_DEAD = 999
+CHUNK_SIZE = 131072
+
+# The router of this process.
+router = None
+
+# How a frame says what its payload is.
+ENC_PLAIN = 0x4d49
+ENC_PICKLE = 0x4d4a
+ENC_BYTES = 0x4d4b
+
+
+class Error(Exception):
+    """Base of all our errors."""
+
+
+class StreamError(Error):
+    """A peer sent what it may not send."""
+
+
+class ChannelError(Error):
+    """The other end of a conversation is gone."""
+
+
+class TimeoutError(Error):
+    """Something did not happen in time."""
+
+
+class CallError(Error):
+    """A function failed in another context. The text is `module.Class: message`, then the traceback."""
+
+    def __reduce__(self):
+        return _unpickle_call_error, (to_text(self.args[0]),)
+
+
+def _unpickle_call_error(text):
+    if type(text) is not UnicodeType or len(text) >= 10000:
+        raise StreamError('cannot unpickle CallError: bad input')
+    return CallError(text)
+
+
+def to_text(obj):
+    """Text of anything; bytes are taken for UTF-8, and what is not is replaced."""
+    if isinstance(obj, BytesType):
+        return obj.decode('utf-8', 'replace')
+    return UnicodeType(obj)
+
+
+def call_error(kind, exc, tb):
+    """The CallError that reports an exception."""
+    import traceback
+    text = '?'
+    for show in repr, to_text:
+        try:
+            text = to_text(show(exc))
+        except Exception:
+            # What user code raises may be unable to say what it is.
+            pass
+    text = ('%s.%s: %s' % (getattr(kind, '__module__', None), getattr(kind, '__name__', kind), text))[:4000]
+    if tb:
+        text += '\n' + to_text(''.join(traceback.format_tb(tb)))[-5000:]
+    return CallError(to_text(text))
+
+
+class Blob(BytesType):
+    """Bytes whose repr does not fill a log."""
+
+    def __repr__(self):
+        return '[blob: %d bytes]' % len(self)
+
+    def __reduce__(self):
+        return Blob, (BytesType(self),)
+
+
+class Secret(UnicodeType):
+    """Text whose repr shows nothing."""
+
+    def __repr__(self):
+        return '[secret]'
+
+    def __reduce__(self):
+        return Secret, (UnicodeType(self),)
+
+
+class Kwargs(dict):
+    """Keyword arguments, with keys of the type that this Python accepts for `**`."""
+
+    def __init__(self, source=()):
+        dict.__init__(self, source)
+        for key in list(self):
+            if type(key) is not str:
+                self[PY3 and key.decode() or str(key)] = self.pop(key)
+
+    def __reduce__(self):
+        return Kwargs, (dict(self),)
+
+
+class Context(object):
+    """A context, as seen from this one."""
+
+    def __init__(self, router, context_id, name=None):
+        self.router = router
+        self.context_id = context_id
+        self.name = name
+
+    def send(self, msg):
+        """Sends a message there; it need not name its addressee."""
+        msg.dst_id = self.context_id
+        self.router.route(msg)
+
+    def __reduce__(self):
+        return _unpickle_context, (self.context_id, self.name and to_text(self.name))
+
+    def __repr__(self):
+        return 'Context(%s, %r)' % (self.context_id, self.name)
+
+
+def _unpickle_context(context_id, name):
+    if context_id < 0 or name is not None and (type(name) is not UnicodeType or len(name) > 99):
+        raise StreamError('cannot unpickle Context: bad input')
+    return router.context_by_id(context_id, name)
+
+
+class Sender(object):
+    """The sending end of a handle in some context."""
+
+    def __init__(self, context, dst_handle):
+        self.context = context
+        self.dst_handle = dst_handle
+
+    def send(self, data):
+        """Sends a value."""
+        self.context.send(Message.pickled(data, handle=self.dst_handle))
+
+    def close(self):
+        """Tells the receiver that nothing more will come."""
+        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
+
+    def __reduce__(self):
+        return _unpickle_sender, (self.context.context_id, self.dst_handle)
+
+
+def _unpickle_sender(context_id, dst_handle):
+    if dst_handle <= 0:
+        raise StreamError('cannot unpickle Sender: bad input')
+    return Sender(_unpickle_context(context_id, None), dst_handle)
+
+
+def _encode(text, _=None):
+    # What Python 3 sends for bytes: never another codec than this one.
+    return text.encode('latin-1')
+
+
+if not PY3:
+    # The first use of a codec imports it, which the I/O thread must never do: another thread may hold the import lock while it waits for a module.
+    _encode(to_text(BytesType()))
+
+# All that a pickle may name.
+GLOBALS = {
+    'mitogen.core.CallError': _unpickle_call_error,
+    'mitogen.core._unpickle_call_error': _unpickle_call_error,
+    'mitogen.core._unpickle_context': _unpickle_context,
+    'mitogen.core._unpickle_sender': _unpickle_sender,
+    'mitogen.core.Blob': Blob,
+    'mitogen.core.Secret': Secret,
+    'mitogen.core.Kwargs': Kwargs,
+    '_codecs.encode': _encode,
+    '__builtin__.bytes': BytesType,
+}
+
+
+def _find(module, name):
+    try:
+        return GLOBALS['%s.%s' % (module, name)]
+    except KeyError:
+        raise StreamError('cannot unpickle %r/%r' % (module, name))
+
+
+if PY3:
+    class _Unpickler(Unpickler):
+        def find_class(self, module, name):
+            return _find(module, name)
+
+
+def loads(data):
+    """Reads a pickle of plain values and the special ones above, nothing else."""
+    if PY3:
+        reader = _Unpickler(BytesIO(data), encoding='bytes')
+    else:
+        reader = Unpickler(BytesIO(data))
+        reader.find_global = _find
+        try:
+            # Python's own pickle wants it here, cPickle refuses it.
+            reader.find_class = _find
+        except AttributeError:
+            pass
+    return reader.load()
+
+
+class Message(object):
+    """A message, with or without a way to go."""
+    enc = ENC_PLAIN
+    dst_id = handle = reply_to = 0
+    src_id = auth_id = None
+    data = BytesType()
+
+    def __init__(self, **kw):
+        if kw:
+            self.__dict__.update(kw)
+
+    def pickled(cls, obj, protocol=2, **kw):
+        """A message that carries a value."""
+        return cls(enc=ENC_PICKLE, data=dumps(obj, protocol), **kw)
+    pickled = classmethod(pickled)
+
+    def dead(cls, reason='', **kw):
+        """A message that ends a conversation."""
+        return cls(reply_to=IS_DEAD, data=to_text(reason).encode('utf-8'), **kw)
+    dead = classmethod(dead)
+
+    def is_dead(self):
+        return self.reply_to == IS_DEAD
+    is_dead = property(is_dead)
+
+    def unpickle(self, throw=True):
+        """The value carried. A dead message, and a CallError if `throw`, are raised."""
+        if self.reply_to == IS_DEAD:
+            raise ChannelError(to_text(self.data) or 'Channel closed by remote end.')
+        if self.enc == ENC_BYTES:
+            raise ValueError('Message is not pickled, invalid enc=%d' % self.enc)
+        try:
+            obj = loads(self.data)
+        except Error:
+            raise
+        except Exception:
+            raise StreamError('invalid message: %s' % (sys.exc_info()[1],))
+        if throw and isinstance(obj, CallError):
+            raise obj
+        return obj
+
+    def reply(self, msg):
+        """Answers with a message or a value, if an answer is wanted."""
+        if self.reply_to and self.reply_to != IS_DEAD:
+            if not isinstance(msg, Message):
+                msg = Message.pickled(msg)
+            msg.dst_id = self.src_id
+            msg.handle = self.reply_to
+            router.route(msg)
+
+    def __repr__(self):
+        return 'Message(%s, %s, %s, %s, %s, %r..%d)' % (
+            self.dst_id, self.src_id, self.auth_id, self.handle, self.reply_to, self.data[:50], len(self.data))
+
+
+class Dispatcher(object):
+    """Under this name callers forget a chain of calls; the real one is mitogen.dispatch's."""
+    chains = {}
+
+    def forget_chain(chain_id):
+        Dispatcher.chains.pop(chain_id, None)
+    forget_chain = staticmethod(forget_chain)
+
+
+def takes_econtext(func):
+    """Marks a function that wants the keyword argument `econtext`."""
+    func.mitogen_takes_econtext = True
+    return func
+
+
+def takes_router(func):
+    """Marks a function that wants the keyword argument `router`."""
+    func.mitogen_takes_router = True
+    return func
+
+
+def has_parent_authority(msg, _stream=None):
+    """Whether a message speaks with a parent's authority, or our own."""
+    return msg.auth_id in router.trusted

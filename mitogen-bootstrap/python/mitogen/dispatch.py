@@ -1,0 +1,166 @@
+"""Calls: one at a time, in the order of their arrival, on the main thread, which writes its answers itself."""
+import os
+import sys
+import time
+from mitogen import core
+from mitogen.importer import allocate_lock
+
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+
+def resolve(modname, klass, func):
+    try:
+        __import__(modname)
+        obj = sys.modules[modname]
+    except ImportError:
+        # `datetime.datetime` may also be a class.
+        obj = not klass and find_class(modname)
+        if not obj:
+            raise
+    if klass:
+        obj = getattr(obj, klass)
+    return getattr(obj, func)
+
+
+def find_class(name):
+    if '.' in name:
+        parent, name = name.rsplit('.', 1)
+        try:
+            __import__(parent)
+            obj = getattr(sys.modules[parent], name)
+        except (ImportError, AttributeError):
+            return None
+        if hasattr(obj, '__bases__'):
+            return obj
+
+
+def flush():
+    for stream in sys.stdout, sys.stderr:
+        try:
+            stream.flush()
+        except Exception:
+            # Closed, replaced by something odd, or its reader is gone.
+            pass
+
+
+class Dispatcher(object):
+    def __init__(self, econtext, protocol):
+        self.econtext = econtext
+        self.router = econtext.router
+        self.protocol = protocol
+        self.queue = []
+        # Locked while the main thread has nothing to do; the I/O thread alone unlocks it.
+        self.lock = allocate_lock()
+        self.closed = False
+        # A user's function runs.
+        self.busy = False
+        self.pid = os.getpid()
+        # Failures of chained calls.
+        self.chains = core.Dispatcher.chains
+
+    def handle_call(self, msg):
+        """Takes a call, on the I/O thread."""
+        if msg.reply_to == core.IS_DEAD:
+            self.econtext.broker.shutdown()
+        elif not self.closed:
+            self.queue.append(msg)
+            self.notify()
+
+    def close(self):
+        """Takes no more calls, on the I/O thread. A running one is not interrupted."""
+        self.closed = True
+        self.econtext.importer.close()
+        self.notify()
+
+    def notify(self):
+        if self.lock.locked():
+            self.lock.release()
+
+    def on_interrupt(self, *_):
+        # A Ctrl-C at the controller's terminal reaches local children too; only a function that runs is to hear of it.
+        if self.busy:
+            raise KeyboardInterrupt()
+
+    def run(self):
+        """The main thread's life."""
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, self.on_interrupt)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        acquire = self.lock.acquire
+        queue = self.queue
+        while not self.closed:
+            if queue:
+                self.handle(queue.pop(0))
+            else:
+                acquire()
+        flush()
+        self.econtext.broker.idle = True
+        self.econtext.broker.wake()
+        while 1:
+            # The I/O thread ends the process. Signal handlers still run here.
+            time.sleep(9)
+
+    def handle(self, msg):
+        chain = None
+        try:
+            call = msg.unpickle(False)
+            chain, modname, klass, func, args, kwargs = call
+            fn = resolve(modname, klass, func)
+            if not isinstance(kwargs, core.Kwargs):
+                kwargs = core.Kwargs(kwargs)
+            if getattr(fn, 'mitogen_takes_econtext', None):
+                kwargs.setdefault('econtext', self.econtext)
+            if getattr(fn, 'mitogen_takes_router', None):
+                kwargs.setdefault('router', self.router)
+            failure = chain is not None and self.chains.get(chain)
+        except:
+            return self.fail(msg, None)
+        if failure:
+            return self.reply(msg, failure)
+        try:
+            self.busy = True
+            result = fn(*args, **kwargs)
+            self.busy = False
+        except:
+            self.busy = False
+            return self.fail(msg, chain)
+        if os.getpid() != self.pid:
+            # A fork of this process came back from the function.
+            flush()
+            os._exit(0)
+        self.reply(msg, result)
+
+    def fail(self, msg, chain):
+        """Reports the exception being handled."""
+        kind, exc, tb = sys.exc_info()
+        if os.getpid() != self.pid:
+            if kind is SystemExit and isinstance(exc.code, (int, type(None))):
+                flush()
+                os._exit(exc.code or 0)
+            sys.excepthook(kind, exc, tb)
+            flush()
+            os._exit(1)
+        # Our own frame is of no interest.
+        error = core.call_error(kind, exc, tb.tb_next)
+        del tb
+        if chain is not None:
+            self.chains[chain] = error
+        elif not msg.reply_to:
+            self.router.log('mitogen', 40, core.to_text('No-reply function call failed: ') + error.args[0])
+        self.reply(msg, error)
+
+    def reply(self, msg, obj):
+        if msg.reply_to:
+            protocol = 2
+            if not msg.src_id:
+                protocol = self.protocol
+            try:
+                answer = core.Message.pickled(obj, protocol)
+                if len(answer.data) > self.router.limit:
+                    raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
+            except:
+                answer = core.Message.pickled(core.call_error(*sys.exc_info()), protocol)
+            msg.reply(answer)

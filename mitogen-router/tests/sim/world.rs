@@ -1,0 +1,273 @@
+//! Contexts, the links between them, and what is on its way.
+
+use bytes::Bytes;
+use mitogen_router::{Access, Config, LinkOptions, Mailbox, Output, Router};
+use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Where every context answers.
+const ECHO: Handle = Handle(900);
+
+pub struct World {
+    rng: u64,
+    contexts: BTreeMap<ContextId, Context>,
+    /// Messages under way, by sender and receiver; each pair is first in, first out.
+    wires: BTreeMap<(ContextId, ContextId), VecDeque<Message>>,
+    /// Every request made, and how often it has ended.
+    requests: BTreeMap<(ContextId, Handle), usize>,
+    /// Of a forged message in flight: who really wrote it, by the mark in its payload.
+    forgers: BTreeMap<u32, ContextId>,
+    /// Parents of all contexts that ever lived, for ancestry.
+    parents: BTreeMap<ContextId, ContextId>,
+    watch: Option<ContextId>,
+    seen: Vec<Message>,
+}
+
+struct Context {
+    router: Router,
+    parent: Option<ContextId>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let mut router = Router::new(Config::controller());
+        router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
+        World {
+            rng: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            contexts: BTreeMap::from([(ContextId::CONTROLLER, Context { router, parent: None })]),
+            wires: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            forgers: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            watch: None,
+            seen: Vec::new(),
+        }
+    }
+
+    /// xorshift64: below `limit`.
+    pub fn random(&mut self, limit: u64) -> u64 {
+        self.rng ^= self.rng << 13;
+        self.rng ^= self.rng >> 7;
+        self.rng ^= self.rng << 17;
+        (self.rng >> 11) % limit
+    }
+
+    // ---- the tree -------------------------------------------------------------------------
+
+    pub fn connect(&mut self, parent: ContextId) -> ContextId {
+        let id = self.router(ContextId::CONTROLLER).allocate_id().expect("ids are left");
+        let mut ancestors = vec![parent];
+        while let Some(next) = self.contexts[ancestors.last().expect("never empty")].parent {
+            ancestors.push(next);
+        }
+        let mut router = Router::new(Config::child(id, ancestors));
+        router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
+        router.handle_link_up(parent, LinkOptions::default()).expect("a fresh router");
+        self.contexts.insert(id, Context { router, parent: Some(parent) });
+        self.parents.insert(id, parent);
+        self.router(parent)
+            .handle_link_up(id, LinkOptions::named(format!("context {id}")))
+            .expect("a fresh id");
+        self.drain(parent);
+        self.drain(id);
+        id
+    }
+
+    /// A context dies, and its subtree with it (each loses its parent).
+    pub fn disconnect(&mut self, id: ContextId) {
+        let gone: BTreeSet<_> = self.contexts.keys().copied().filter(|&c| self.is_within(c, id)).collect();
+        let parent = self.contexts[&id].parent.expect("the controller stays");
+        self.contexts.retain(|id, _| !gone.contains(id));
+        self.wires.retain(|(from, to), _| !gone.contains(from) && !gone.contains(to));
+        self.requests.retain(|(from, _), _| !gone.contains(from));
+        self.router(parent).handle_link_down(id);
+        self.drain(parent);
+    }
+
+    pub fn connect_somewhere(&mut self) {
+        let parent = self.any_context();
+        if self.contexts.len() < 24 {
+            self.connect(parent);
+        }
+    }
+
+    pub fn disconnect_somebody(&mut self) {
+        let id = self.any_context();
+        if id != ContextId::CONTROLLER {
+            self.disconnect(id);
+        }
+    }
+
+    // ---- traffic --------------------------------------------------------------------------
+
+    pub fn request(&mut self, from: ContextId, to: ContextId) {
+        let handle = self.router(from).request(to, ECHO, (Encoding::Pickle, Bytes::from_static(b"ping")));
+        assert!(self.requests.insert((from, handle), 0).is_none(), "handles are not reused");
+        self.drain(from);
+    }
+
+    pub fn request_somewhere(&mut self) {
+        let from = self.any_context();
+        // Sometimes to somebody who is gone.
+        let pick = self.random(self.parents.len() as u64) as usize;
+        let ever = *self.parents.keys().nth(pick).expect("below the count");
+        let to = if self.random(8) == 0 { ever } else { self.any_context() };
+        self.request(from, to);
+    }
+
+    /// Some context writes a raw frame to a neighbour, with whatever it likes in the header.
+    pub fn forge(&mut self) {
+        let forger = self.any_context();
+        let Some(parent) = self.contexts[&forger].parent else { return };
+        let mark = self.forgers.len() as u32;
+        let mut message = Message::new(self.any_id(), self.any_id(), ECHO);
+        message.auth = self.any_id();
+        message.handle = match self.random(4) {
+            0 => ECHO,
+            1 => Handle(1000 + self.random(20) as u32),
+            2 => Handle(103 + self.random(2) as u32),
+            _ => Handle(100 + self.random(15) as u32),
+        };
+        message.reply_to = match self.random(3) {
+            0 => ReplyTo::Nobody,
+            1 => ReplyTo::Dead,
+            _ => ReplyTo::Handle(Handle(5_000_000)),
+        };
+        // A context's own end cannot be forged against itself: it may say what it likes of itself
+        // and its subtree, which would only make this test's book-keeping wrong.
+        let route_business = matches!(message.handle, Handle::ADD_ROUTE | Handle::DEL_ROUTE);
+        if self.is_within(message.src, forger) && self.is_within(message.auth, forger) {
+            if route_business || message.is_dead() || message.handle >= Handle::FIRST_DYNAMIC {
+                return;
+            }
+        }
+        message.payload = if route_business {
+            Bytes::from(self.any_id().to_string())
+        } else {
+            Bytes::from(format!("forged {mark}"))
+        };
+        self.forgers.insert(mark, forger);
+        self.wires.entry((forger, parent)).or_default().push_back(message);
+    }
+
+    /// Carries the first message of some wire.
+    pub fn carry_one(&mut self) {
+        let busy: Vec<_> =
+            self.wires.iter().filter(|(_, wire)| !wire.is_empty()).map(|(&key, _)| key).collect();
+        if busy.is_empty() {
+            return;
+        }
+        let pick = self.random(busy.len() as u64) as usize;
+        let (from, to) = busy[pick];
+        let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).expect("a busy wire");
+        if self.watch == Some(to) {
+            self.seen.push(message.clone());
+        }
+        self.router(to).handle_message(from, message);
+        self.drain(to);
+    }
+
+    /// Carries until nothing is under way.
+    pub fn settle(&mut self) {
+        while self.wires.values().any(|wire| !wire.is_empty()) {
+            self.carry_one();
+        }
+    }
+
+    pub fn watch_messages_to(&mut self, id: ContextId) {
+        self.watch = Some(id);
+        self.seen.clear();
+    }
+
+    pub fn watched(&self) -> Vec<Message> {
+        self.seen.clone()
+    }
+
+    // ---- what must hold -------------------------------------------------------------------
+
+    pub fn check_every_request_ended_once(&self) {
+        for (request, &ends) in &self.requests {
+            assert_eq!(ends, 1, "request {request:?} ended {ends} times");
+        }
+        for (id, context) in &self.contexts {
+            assert_eq!(context.router.open_mailboxes(), 1, "context {id} holds mailboxes that nobody needs");
+        }
+    }
+
+    /// Every context knows exactly its parent and its descendants, by the right neighbour.
+    pub fn check_tables(&self) {
+        for (&id, context) in &self.contexts {
+            let mut expected = BTreeMap::new();
+            expected.extend(context.parent.map(|parent| (parent, parent)));
+            for &other in self.contexts.keys().filter(|&&c| c != id && self.is_within(c, id)) {
+                let mut via = other;
+                while self.parents[&via] != id {
+                    via = self.parents[&via];
+                }
+                expected.insert(other, via);
+            }
+            let found: BTreeMap<_, _> = context.router.routes().collect();
+            assert_eq!(found, expected, "table of context {id}");
+        }
+    }
+
+    // ---- private --------------------------------------------------------------------------
+
+    fn router(&mut self, id: ContextId) -> &mut Router {
+        &mut self.contexts.get_mut(&id).expect("a living context").router
+    }
+
+    fn any_context(&mut self) -> ContextId {
+        let pick = self.random(self.contexts.len() as u64) as usize;
+        *self.contexts.keys().nth(pick).expect("below the count")
+    }
+
+    fn any_id(&mut self) -> ContextId {
+        ContextId(self.random(30) as u32)
+    }
+
+    fn is_within(&self, mut id: ContextId, top: ContextId) -> bool {
+        while id != top {
+            match self.parents.get(&id) {
+                Some(&parent) => id = parent,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn drain(&mut self, id: ContextId) {
+        while let Some(output) = self.router(id).poll_output() {
+            match output {
+                Output::Transmit { link, message } => {
+                    assert!(self.contexts[&id].parent == Some(link) || self.parents.get(&link) == Some(&id));
+                    self.wires.entry((id, link)).or_default().push_back(message);
+                }
+                Output::Deliver { handle: ECHO, message } => {
+                    self.check_author(&message);
+                    if message.payload == "ping" {
+                        self.router(id).reply(&message, (Encoding::Pickle, Bytes::from_static(b"pong")));
+                    }
+                }
+                Output::Deliver { handle, message } => {
+                    assert_eq!(message.payload, "pong", "only true answers are delivered");
+                    *self.requests.get_mut(&(id, handle)).expect("a request that was made") += 1;
+                }
+                Output::Closed { handle, .. } => {
+                    *self.requests.get_mut(&(id, handle)).expect("a request that was made") += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whoever wrote a message, it can only have claimed to be somebody within its own subtree.
+    fn check_author(&self, message: &Message) {
+        let text = std::str::from_utf8(&message.payload).expect("our payloads are text");
+        if let Some(mark) = text.strip_prefix("forged ") {
+            let forger = self.forgers[&mark.parse().expect("a number")];
+            assert!(self.is_within(message.src, forger), "{message:?} was written by {forger}");
+            assert!(self.is_within(message.auth, forger), "{message:?} was written by {forger}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One link from its birth to its end: connecting, the task that reads it, and the reaping of its
+//! process.
+
+use crate::context::Context;
+use crate::error::{Error, LostReason};
+use crate::remote_log;
+use crate::shared::{ContextInfo, Shared};
+use mitogen_bootstrap::{BootConfig, Preamble};
+use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Process, ToolLines};
+use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a process may take to exit by itself once its link is closed.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
+/// How long it may take after a SIGTERM.
+const TERM_GRACE: Duration = Duration::from_secs(1);
+/// After this long a killed process is given up on.
+pub(crate) const REAP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the error of a lost context waits for its process's exit status.
+const STATUS_GRACE: Duration = Duration::from_millis(100);
+
+/// Why a link is to be ended from this side.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Its grace is over: the process is killed.
+    Kill,
+    /// Sending failed.
+    Broken(LostReason),
+    /// The whole router closes.
+    RouterClosed,
+}
+
+/// How a link ended.
+pub(crate) enum Ending {
+    /// The far end closed it; with what its process is known to have ended with.
+    Closed(Option<String>),
+    /// It cannot be read any more.
+    Failed(LostReason),
+    /// This side ended it.
+    Stopped(Stop),
+}
+
+/// The sending half of a link, as the core holds it under its lock.
+pub(crate) struct Wire(FrameWriter);
+
+impl Wire {
+    /// Writes at once what the link takes, and queues the rest.
+    pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
+        match self.0.send(message) {
+            Ok(()) => Ok(()),
+            // The far end has closed: the reading half says so in a moment, and knows more.
+            Err(LinkError::Io(error)) if is_hangup(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn is_hangup(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+/// Starts a context and takes it in.
+pub(crate) async fn connect(shared: &Arc<Shared>, method: Method) -> Result<Context, Error> {
+    let settings = &shared.settings;
+    let id = shared.allocate_id()?;
+    let plan = method.plan();
+    let hop = plan.hop.clone();
+    let name: Arc<str> = Arc::from(method.name().unwrap_or(&hop));
+    let format = if settings.signed { FrameFormat::signed(draw_key()?) } else { FrameFormat::UNSIGNED };
+
+    let mut config = BootConfig::new(id, vec![ContextId::CONTROLLER]);
+    config.name = name.to_string();
+    let level = settings.log_level.unwrap_or_else(remote_log::wanted_level);
+    config.log_level = level.number().unsigned_abs();
+    config.max_message_size = settings.max_message_size;
+    config.key = match &format.integrity {
+        mitogen_wire::Integrity::Signed(key) => Some(key.clone()),
+        mitogen_wire::Integrity::None => None,
+    };
+    let preamble = Preamble::new(&config, &shared.remote_name);
+
+    let deadline = method.connect_timeout().unwrap_or(settings.connect_timeout);
+    let Connected { stream, process, tool_lines, .. } =
+        mitogen_transport::connect(&plan, preamble.as_bytes(), deadline).await?;
+    let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
+    let info = Arc::new(ContextInfo::new(id, name, hop));
+    let (stop, stopped) = oneshot::channel();
+    let context = shared.adopt(Arc::clone(&info), Wire(writer), stop)?;
+    let task = LinkTask { registration: Registration { shared: Arc::clone(shared), info }, reader, process };
+    tokio::spawn(task.run(stopped, tool_lines));
+    Ok(context)
+}
+
+fn draw_key() -> Result<SessionKey, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::Local { what: "draw a session key", source: io::Error::other(error) })?;
+    Ok(SessionKey::from_random(random))
+}
+
+/// Who starts contexts, by custom `user@host:pid`: it stands in the command lines of the contexts'
+/// processes, so that an administrator can see whose they are.
+pub(crate) fn remote_name() -> String {
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname();
+    format!(
+        "{}@{}:{}",
+        user.as_deref().unwrap_or("unknown"),
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
+}
+
+/// Reads one link until it ends, then sees its process to its grave.
+struct LinkTask {
+    registration: Registration,
+    reader: FrameReader,
+    process: Process,
+}
+
+/// Keeps the core's word about a link true even when the task is dropped with its runtime.
+struct Registration {
+    shared: Arc<Shared>,
+    info: Arc<ContextInfo>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.handle_link_down(&self.info, Ending::Stopped(Stop::RouterClosed));
+        self.shared.handle_ended(&self.info);
+    }
+}
+
+impl LinkTask {
+    async fn run(mut self, mut stopped: oneshot::Receiver<Stop>, tool_lines: ToolLines) {
+        let talk = tokio::spawn(relay_tool_lines(Arc::clone(&self.registration.info), tool_lines));
+        let mut ending = tokio::select! {
+            biased;
+            ending = read(&self.registration, &mut self.reader) => ending,
+            stop = &mut stopped => Ending::Stopped(stop.unwrap_or(Stop::RouterClosed)),
+        };
+        if let Ending::Closed(status) = &mut ending
+            && let Ok(exit) = tokio::time::timeout(STATUS_GRACE, self.process.wait()).await
+        {
+            *status = Some(exit.to_string());
+        }
+        // What is corrupt or does not end is not asked again.
+        let patience = match &ending {
+            Ending::Failed(_) | Ending::Stopped(Stop::Kill | Stop::Broken(_)) => Duration::ZERO,
+            Ending::Closed(_) | Ending::Stopped(Stop::RouterClosed) => EXIT_GRACE,
+        };
+        // The core lets go of the writer here: the far end sees the end of the stream.
+        self.registration.shared.handle_link_down(&self.registration.info, ending);
+        drop(self.reader);
+        self.process.stop(patience, TERM_GRACE).await;
+        talk.abort();
+        drop(self.registration);
+    }
+}
+
+async fn read(registration: &Registration, reader: &mut FrameReader) -> Ending {
+    loop {
+        match reader.next().await {
+            Ok(Some(message)) => registration.shared.handle_message(registration.info.id, message),
+            Ok(None) => return Ending::Closed(None),
+            Err(LinkError::Io(error)) if is_hangup(&error) => return Ending::Closed(None),
+            Err(error) => return Ending::Failed(error.into()),
+        }
+    }
+}
+
+async fn relay_tool_lines(info: Arc<ContextInfo>, mut lines: ToolLines) {
+    while let Some(line) = lines.next().await {
+        remote_log::emit_tool_line(info.id, &info.name, &line.text);
+    }
+}
