@@ -1,1 +1,35 @@
-//! x
+//! Starts Mitogen contexts: processes, ptys, ssh, and the links to them.
+//!
+//! 1. A [`Method`] such as [`Local`] or [`Ssh`] says, as data, what to run: its
+//!    [`plan`](Method::plan).
+//! 2. [`connect`] carries the plan out, up to the first frame, within a deadline.
+//! 3. A [`Connected`] context is a [`Stream`] for frames, a [`Process`] to wait for or to end, and
+//!    the lines that its tool (ssh, say) still prints.
+//!
+//! Nothing here knows what frames mean, and nothing stays behind: a dropped `connect` future or a
+//! dropped [`Process`] kills and reaps what it started.
+//!
+//! Everything needs a tokio runtime with IO and time enabled.
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod connect;
+mod error;
+mod fd;
+mod link;
+pub mod memory;
+mod method;
+mod process;
+mod pty;
+pub mod quote;
+mod spawn;
+mod tool;
+
+pub use connect::{Connected, connect, connect_observed};
+pub use error::ConnectError;
+pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, Stream};
+pub use method::{HostKeys, Local, Method, Ssh};
+pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
+pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};
+pub use process::Process;
+pub use tool::{ToolLine, ToolLines};

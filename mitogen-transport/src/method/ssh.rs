@@ -1,0 +1,391 @@
+//! A context on another host, by the system's ssh client.
+//!
+//! The user's configuration, agent and known hosts are ssh's own business: only what differs from
+//! them stands on the command line. Without a secret ssh runs in batch mode and cannot ask. With
+//! one it gets a pty as controlling terminal, on which nothing but its own questions appear; a
+//! question for a secret is known by the echo that ssh turns off, not by its words, which can be
+//! the server's.
+
+use super::{Common, common_options};
+use crate::quote;
+use mitogen_bootstrap::boot_command;
+use mitogen_bootstrap::plan::{
+    Answer, Ask, BootPlan, EnvChange, FailureKind, FailureRule, Pattern, Prompt, Secret, SecretName, Source,
+    Wiring,
+};
+
+/// What to do about the host's key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HostKeys {
+    /// Connect only to hosts whose key is on record.
+    #[default]
+    Enforce,
+    /// Put the key of a new host on record; refuse a changed one. Needs OpenSSH 7.6.
+    AcceptNew,
+    /// Check and record nothing. Whoever stands between here and the host can then be the host.
+    Ignore,
+}
+
+/// A process on another host, by the system's ssh client.
+#[derive(Clone, Debug)]
+pub struct Ssh {
+    pub(super) common: Common,
+    host: String,
+    user: Option<String>,
+    port: Option<u16>,
+    ssh_path: String,
+    config: Option<String>,
+    identities: Vec<String>,
+    host_keys: HostKeys,
+    password: Option<Secret>,
+    passphrase: Option<Secret>,
+    keepalive: Option<u32>,
+    options: Vec<String>,
+}
+
+common_options!(Ssh);
+
+impl Ssh {
+    /// A context on `host`: a name, an address, or an alias of ssh_config.
+    pub fn new(host: impl Into<String>) -> Ssh {
+        Ssh {
+            common: Common::default(),
+            host: host.into(),
+            user: None,
+            port: None,
+            ssh_path: "ssh".to_owned(),
+            config: None,
+            identities: Vec::new(),
+            host_keys: HostKeys::default(),
+            password: None,
+            passphrase: None,
+            keepalive: Some(15),
+            options: Vec::new(),
+        }
+    }
+
+    /// Logs in as this user.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Ssh {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Connects to this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Ssh {
+        self.port = Some(port);
+        self
+    }
+
+    /// Uses this ssh client (default: `ssh` in `PATH`).
+    #[must_use]
+    pub fn ssh_path(mut self, path: impl Into<String>) -> Ssh {
+        self.ssh_path = path.into();
+        self
+    }
+
+    /// Reads this ssh_config instead of the usual ones (`-F`).
+    #[must_use]
+    pub fn config(mut self, path: impl Into<String>) -> Ssh {
+        self.config = Some(path.into());
+        self
+    }
+
+    /// Offers this private key (`-i`). May be given several times.
+    #[must_use]
+    pub fn identity(mut self, path: impl Into<String>) -> Ssh {
+        self.identities.push(path.into());
+        self
+    }
+
+    /// What to do about the host's key.
+    #[must_use]
+    pub fn host_keys(mut self, host_keys: HostKeys) -> Ssh {
+        self.host_keys = host_keys;
+        self
+    }
+
+    /// The account's password, for when the host asks for one. It is sent at most once.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Ssh {
+        self.password = Some(Secret::new("password", password));
+        self
+    }
+
+    /// The passphrase of the private key. It is sent at most once.
+    #[must_use]
+    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Ssh {
+        self.passphrase = Some(Secret::new("passphrase", passphrase));
+        self
+    }
+
+    /// How often ssh asks a silent host for a sign of life, in seconds (default 15; it gives up
+    /// after the third time); `None` leaves it to ssh_config.
+    #[must_use]
+    pub fn keepalive(mut self, seconds: Option<u32>) -> Ssh {
+        self.keepalive = seconds;
+        self
+    }
+
+    /// Passes an option of ssh_config on (`-o`), as `Name=value`. These stand in front of our own
+    /// and, as ssh takes the first, win over them.
+    #[must_use]
+    pub fn option(mut self, option: impl Into<String>) -> Ssh {
+        self.options.push(option.into());
+        self
+    }
+
+    /// The hop as users write it.
+    pub fn hop(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let bare_v6 = !port.is_empty() && self.host.contains(':');
+        let host = if bare_v6 { format!("[{}]", self.host) } else { self.host.clone() };
+        format!("ssh:{user}{host}{port}")
+    }
+
+    /// What to run and how to read it.
+    pub fn plan(&self) -> BootPlan {
+        let asks = self.asks();
+        BootPlan {
+            hop: self.hop(),
+            argv: self.argv(),
+            env: if asks {
+                // With a display around ssh would ask in a window instead.
+                vec![
+                    EnvChange::Set("SSH_ASKPASS_REQUIRE".into(), "never".into()),
+                    EnvChange::Unset("DISPLAY".into()),
+                ]
+            } else {
+                Vec::new()
+            },
+            wiring: if asks { Wiring::HYBRID } else { Wiring::PLAIN },
+            logs_in: true,
+            prompts: if asks { self.prompts() } else { Vec::new() },
+            failures: self.failures(),
+            hint: Some(format!("run `ssh {}` by hand to see what it says", quote::word(&self.host))),
+        }
+    }
+
+    fn asks(&self) -> bool {
+        self.password.is_some() || self.passphrase.is_some()
+    }
+
+    fn argv(&self) -> Vec<String> {
+        let mut argv = vec![self.ssh_path.clone(), "-T".to_owned()];
+        let mut add = |word: String| argv.push(word);
+        if let Some(config) = &self.config {
+            add(format!("-F{config}"));
+        }
+        for option in &self.options {
+            add(format!("-o{option}"));
+        }
+        if self.asks() {
+            // Each method asks at most once; a second question is a wrong password.
+            add("-oNumberOfPasswordPrompts=1".to_owned());
+        } else {
+            add("-oBatchMode=yes".to_owned());
+        }
+        match self.host_keys {
+            HostKeys::Enforce => add("-oStrictHostKeyChecking=yes".to_owned()),
+            HostKeys::AcceptNew => add("-oStrictHostKeyChecking=accept-new".to_owned()),
+            HostKeys::Ignore => {
+                add("-oStrictHostKeyChecking=no".to_owned());
+                add("-oUserKnownHostsFile=/dev/null".to_owned());
+                add("-oGlobalKnownHostsFile=/dev/null".to_owned());
+            }
+        }
+        if let Some(seconds) = self.keepalive {
+            add(format!("-oServerAliveInterval={seconds}"));
+        }
+        if let Some(user) = &self.user {
+            add(format!("-l{user}"));
+        }
+        if let Some(port) = self.port {
+            add(format!("-p{port}"));
+        }
+        for identity in &self.identities {
+            add(format!("-i{identity}"));
+        }
+        if self.host.starts_with('-') {
+            // Not an option, whatever it looks like; ssh itself refuses such a host.
+            add("--".to_owned());
+        }
+        add(self.host.clone());
+        // ssh joins its words with blanks and the login shell splits them again: one word is safest.
+        add(format!("exec {}", quote::command(&boot_command(&self.common.interpreter))));
+        argv
+    }
+
+    fn prompts(&self) -> Vec<Prompt> {
+        let needed = |name: &str| {
+            let advice = format!("give the {name}");
+            Answer::Fail(FailureKind::SecretNeeded(SecretName(name.to_owned())), advice)
+        };
+        let answer = |secret: &Option<Secret>, name| match secret {
+            Some(secret) => Answer::Secret(secret.clone()),
+            None => needed(name),
+        };
+        // The two texts here are ssh's own and never translated.
+        vec![
+            Prompt {
+                ask: Ask::Like(Pattern::contains("(yes/no")),
+                answer: Answer::Fail(
+                    FailureKind::HostKeyUnknown,
+                    "put the host's key on record (connect once by hand), or accept new keys".to_owned(),
+                ),
+            },
+            Prompt {
+                ask: Ask::HiddenLike(Pattern::prefix("Enter passphrase for ")),
+                answer: answer(&self.passphrase, "passphrase"),
+            },
+            Prompt { ask: Ask::Hidden, answer: answer(&self.password, "password") },
+        ]
+    }
+
+    /// The forms of ssh's own messages. It ends with status 255 for all of them, which tells them
+    /// from anything that the remote command says.
+    fn failures(&self) -> Vec<FailureRule> {
+        use FailureKind as Kind;
+        let rule = |line: Pattern, kind: FailureKind, advice: &str| FailureRule {
+            source: Some(Source::Stderr),
+            line,
+            also: None,
+            status: Some(255),
+            kind,
+            advice: advice.to_owned(),
+        };
+        let no_host_key = || Pattern::line("Host key verification failed.");
+        let connect = || Pattern::prefix("ssh: connect to host ");
+        let denied = || Pattern::contains("@").and_contains(": Permission denied (").and_suffix(").");
+        let changed = "the host was installed anew, or someone stands in between: compare its key, \
+                       then remove the old one with `ssh-keygen -R HOST`";
+        let mut rules = vec![
+            FailureRule {
+                also: Some(Pattern::contains("host key").and_contains(" is marked as revoked")),
+                ..rule(no_host_key(), Kind::HostKeyRevoked, "do not connect; the key was withdrawn")
+            },
+            FailureRule {
+                also: Some(Pattern::contains("REVOKED HOST KEY DETECTED")),
+                ..rule(no_host_key(), Kind::HostKeyRevoked, "do not connect; the key was withdrawn")
+            },
+            FailureRule {
+                also: Some(
+                    Pattern::contains("host key for ").and_contains(" has changed and you have requested"),
+                ),
+                ..rule(no_host_key(), Kind::HostKeyChanged, changed)
+            },
+            FailureRule {
+                also: Some(Pattern::contains("REMOTE HOST IDENTIFICATION HAS CHANGED")),
+                ..rule(no_host_key(), Kind::HostKeyChanged, changed)
+            },
+            rule(
+                no_host_key(),
+                Kind::HostKeyUnknown,
+                "put the host's key on record (connect once by hand, or use ssh-keyscan), or accept new keys",
+            ),
+            rule(
+                Pattern::prefix("ssh: Could not resolve hostname "),
+                Kind::Resolve,
+                "check the host's name and ssh_config's HostName",
+            ),
+            rule(
+                connect().and_suffix("Connection refused"),
+                Kind::Refused,
+                "is an ssh server listening on that port?",
+            ),
+            rule(connect(), Kind::Unreachable, "check the address, the route and firewalls"),
+            rule(
+                Pattern::prefix("Unable to negotiate with "),
+                Kind::Incompatible,
+                "allow an algorithm that the host offers in ssh_config",
+            ),
+            rule(
+                Pattern::contains("Too many authentication failures"),
+                Kind::AuthRefused,
+                "name the one key to offer, with IdentitiesOnly=yes",
+            ),
+        ];
+        if self.password.is_none() {
+            let password = || SecretName("password".to_owned());
+            for method in ["password", "keyboard-interactive"] {
+                let line = denied().and_contains(method);
+                rules.push(rule(
+                    line,
+                    Kind::SecretNeeded(password()),
+                    "give the password, or a key that the host accepts",
+                ));
+            }
+        }
+        rules.push(rule(denied(), Kind::AuthRefused, "check the user name and which keys the host accepts"));
+        for start in [
+            "kex_exchange_identification: ",
+            "ssh_exchange_identification: ",
+            "Connection closed by ",
+            "Connection reset by ",
+        ] {
+            rules.push(rule(
+                Pattern::prefix(start),
+                Kind::Refused,
+                "the server hung up: it may be overloaded, be no ssh server, or not want us",
+            ));
+        }
+        for start in ["command-line", "Bad owner or permissions on ", "Can't open user config file "] {
+            rules.push(rule(Pattern::prefix(start), Kind::ToolUsage, "check the ssh options and ssh_config"));
+        }
+        let bad_option = Pattern::contains(": Bad configuration option: ");
+        rules.push(rule(bad_option, Kind::ToolUsage, "check the ssh options and ssh_config"));
+        for text in [
+            "Password change required but no TTY available.",
+            "Your password has expired",
+            "You are required to change your password",
+        ] {
+            let line = Pattern::contains(text);
+            let advice = "log in by hand once and change it";
+            rules.push(FailureRule {
+                source: None,
+                status: None,
+                ..rule(line, Kind::PasswordExpired, advice)
+            });
+        }
+        rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_command_line_is_within_its_budget() {
+        let plan = Ssh::new("foo").plan();
+        let line = plan.argv.join(" ");
+        assert!(line.len() <= 400, "{} bytes: {line}", line.len());
+        assert_eq!(plan.wiring, Wiring::PLAIN);
+        assert!(line.starts_with("ssh -T -oBatchMode=yes -oStrictHostKeyChecking=yes "), "{line}");
+    }
+
+    #[test]
+    fn hops_are_printed_as_users_write_them() {
+        assert_eq!(Ssh::new("web1").hop(), "ssh:web1");
+        assert_eq!(Ssh::new("web1").user("alice").port(2222).hop(), "ssh:alice@web1:2222");
+        assert_eq!(Ssh::new("::1").port(22).hop(), "ssh:[::1]:22");
+    }
+
+    #[test]
+    fn a_secret_stands_nowhere_but_in_its_prompt() {
+        let plan = Ssh::new("web1").password("hunter2").plan();
+        assert_eq!(plan.wiring, Wiring::HYBRID);
+        assert!(!plan.argv.join(" ").contains("hunter2"));
+        assert!(!format!("{plan:?}").contains("hunter2"));
+        assert!(!plan.argv.contains(&"-oBatchMode=yes".to_owned()));
+    }
+
+    #[test]
+    fn a_host_is_never_an_option() {
+        let argv = Ssh::new("-oProxyCommand=evil").plan().argv;
+        let at = argv.iter().position(|w| w == "-oProxyCommand=evil").expect("the host");
+        assert_eq!(argv[at - 1], "--");
+    }
+}
