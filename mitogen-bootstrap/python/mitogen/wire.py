@@ -4,7 +4,6 @@
 
 No descriptor and no thread is known here.
 """
-import sys
 try:
     from _struct import pack, unpack
 except ImportError:
