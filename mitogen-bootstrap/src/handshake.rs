@@ -299,7 +299,7 @@ impl Handshake {
 
     fn note_noise(&mut self) {
         if let State::Waiting { scanner, .. } = &mut self.state {
-            self.lines.feed(Source::Stdout, scanner.take_noise());
+            self.lines.feed(Source::Stdout, &scanner.take_noise());
         }
     }
 

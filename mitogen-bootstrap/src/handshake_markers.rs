@@ -97,9 +97,9 @@ impl Scanner {
         Found::Nothing
     }
 
-    /// What the last scan passed over.
-    pub(crate) fn take_noise(&mut self) -> &[u8] {
-        &self.passed
+    /// What the last scan passed over; once, so that no line is seen twice.
+    pub(crate) fn take_noise(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.passed)
     }
 
     /// How many bytes were no part of a marker, so far.

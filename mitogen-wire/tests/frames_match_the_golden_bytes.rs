@@ -1,13 +1,13 @@
 //! Every frame of vectors/frames.txt is written as it stands there, and read back from there.
 
-mod common;
+mod support;
 
 use bytes::BytesMut;
-use common::{field, records, unhex};
 use mitogen_wire::{
     ContextId, DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameFormat, Handle, Integrity,
     Layout, Message, ReplyTo, SessionKey,
 };
+use support::{field, records, unhex};
 
 fn message(text: &str) -> Message {
     let get = |name: &str| {

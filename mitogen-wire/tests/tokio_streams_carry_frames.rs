@@ -1,12 +1,12 @@
 //! Feature `codec`: frames over `tokio_util`'s codec traits.
 #![cfg(feature = "codec")]
 
-mod common;
+mod support;
 
 use bytes::BytesMut;
-use common::{UP, all_formats, carrying, frames, reader};
 use mitogen_wire::codec::{CodecError, FrameCodec};
 use mitogen_wire::{DEFAULT_MAX_PAYLOAD, Encoder, Encoding, FrameError, FrameFormat};
+use support::{UP, all_formats, carrying, frames, reader};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 #[test]

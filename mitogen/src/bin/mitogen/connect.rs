@@ -142,10 +142,10 @@ fn ssh(to: &Destination, python: Option<String>, common: &Common, password: Opti
         ssh = ssh.password(password.expose());
     }
     if let Some(file) = &common.ssh_config {
-        ssh = ssh.config_file(file);
+        ssh = ssh.config(file.display().to_string());
     }
     if let Some(file) = &common.identity {
-        ssh = ssh.identity(file);
+        ssh = ssh.identity(file.display().to_string());
     }
     for option in &common.ssh_option {
         ssh = ssh.option(option);

@@ -1,7 +1,7 @@
 //! Many targets at once: each is connected, given its work, and shut down.
 
 use crate::{
-    command::{Work, doctor},
+    command::{Gave, Work, doctor},
     console::Console,
     interrupt::Interrupt,
     logs::Names,
@@ -122,7 +122,14 @@ impl Fleet {
     async fn visit(&self, place: &Place, done: impl FnOnce(Outcome)) {
         let start = Instant::now();
         let name = place.target.to_string();
-        let hand_over = |(answer, failure)| {
+        let hand_over = |(answer, failure): Gave| {
+            // The library knows its hop, not how it was written here.
+            let failure = failure.map(|mut failure| {
+                if let ([_], Some(hop)) = (place.target.hops(), &mut failure.hop) {
+                    hop.clone_from(&name);
+                }
+                failure
+            });
             done(Outcome { target: name.clone(), answer, failure, elapsed: start.elapsed() });
         };
         let context = match &self.task {

@@ -12,7 +12,6 @@ use crate::{
 use mitogen::{Context, Error, FailureKind, Phase, Router};
 use std::{
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -73,14 +72,10 @@ impl Doctor {
             _ => sheet.nothing_to_do(RESOLVE, "this machine"),
         }
         let start = Instant::now();
-        let timeline = Arc::new(Mutex::new(Vec::new()));
-        let observed = Arc::clone(&timeline);
-        let observe = move |phase| {
-            observed.lock().unwrap_or_else(PoisonError::into_inner).push((phase, start.elapsed()));
-        };
-        let result = router.connect_observed(place.method.clone(), observe).await;
+        let mut timeline = Vec::new();
+        let mut observe = |phase, at| timeline.push((phase, at));
+        let result = router.connect_observed(place.method.clone(), &mut observe).await;
         let elapsed = start.elapsed();
-        let mut timeline = std::mem::take(&mut *timeline.lock().unwrap_or_else(PoisonError::into_inner));
         let context = match result {
             Ok(context) => context,
             Err(error) => {
