@@ -14,7 +14,9 @@
 use crate::handshake_lines::Lines;
 pub use crate::handshake_lines::{KEPT_BYTES, KEPT_LINES, SeenLine};
 use crate::handshake_markers::{Found, Marker, Scanner};
-use crate::plan::{Answer, Ask, BootPlan, FailureKind, FailureRule, Prompt, Secret, SecretName, Source};
+use crate::plan::{
+    Answer, Ask, BootPlan, Comms, FailureKind, FailureRule, Prompt, Secret, SecretName, Source, Stderr,
+};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
@@ -108,11 +110,15 @@ pub struct Failure {
 pub struct Handshake {
     state: State,
     logs_in: bool,
+    /// Where noise on the comms channel was seen: on the terminal, where that is the channel.
+    comms: Source,
     prompts: Vec<PromptState>,
     rules: Vec<FailureRule>,
     hint: Option<String>,
     lines: Lines,
     question: Question,
+    /// The secret that a refusal is about.
+    last_sent: Option<SecretName>,
     exit: Option<Exit>,
     /// Channels that may still bring something; all closed and the exit known = decided.
     open: Open,
@@ -153,16 +159,18 @@ impl Handshake {
         Handshake {
             state: State::Waiting { phase: Phase::Spawn, scanner: Scanner::new() },
             logs_in: plan.logs_in,
+            comms: if plan.wiring.comms == Comms::Pty { Source::Terminal } else { Source::Stdout },
             prompts: plan.prompts.iter().map(|p| PromptState { prompt: p.clone(), sent: false }).collect(),
             rules: plan.failures.clone(),
             hint: plan.hint.clone(),
             lines: Lines::default(),
             question: Question::Open,
+            last_sent: None,
             exit: None,
             open: Open {
                 stdout: true,
-                stderr: plan.wiring.stderr == crate::plan::Stderr::Apart,
-                terminal: plan.wiring.terminal && plan.wiring.comms != crate::plan::Comms::Pty,
+                stderr: plan.wiring.stderr == Stderr::Apart,
+                terminal: plan.wiring.terminal && plan.wiring.comms != Comms::Pty,
             },
             outputs: VecDeque::new(),
         }
@@ -211,12 +219,16 @@ impl Handshake {
     }
 
     /// Bytes came on the terminal; `echo` tells whether it echoes now, after they were read.
-    /// Where the terminal is the comms channel too, call [`Handshake::handle_stdout`] first.
+    /// Where the terminal is the comms channel too, this takes the place of
+    /// [`Handshake::handle_stdout`].
     pub fn handle_terminal(&mut self, input: &[u8], echo: bool) {
         if !self.is_waiting() {
             return;
         }
-        self.lines.feed(Source::Terminal, input);
+        match self.comms {
+            Source::Terminal => self.handle_stdout(input),
+            _ => self.lines.feed(Source::Terminal, input),
+        }
         if input.contains(&b'\n') {
             self.question = Question::Open;
         }
@@ -299,7 +311,8 @@ impl Handshake {
 
     fn note_noise(&mut self) {
         if let State::Waiting { scanner, .. } = &mut self.state {
-            self.lines.feed(Source::Stdout, &scanner.take_noise());
+            let noise = scanner.take_noise();
+            self.lines.feed(self.comms, &noise);
         }
     }
 
@@ -324,7 +337,7 @@ impl Handshake {
                 self.outputs.push_back(Output::Ready { residue: Bytes::copy_from_slice(rest) });
             }
             // A marker out of its turn is noise: a shell that prints what it runs, for one.
-            (_, marker) => self.lines.feed(Source::Stdout, marker.text()),
+            (_, marker) => self.lines.feed(self.comms, marker.text()),
         }
     }
 
@@ -393,6 +406,7 @@ impl Handshake {
             Answer::Secret(secret) => {
                 state.sent = true;
                 let secret = secret.clone();
+                self.last_sent = Some(secret.name().clone());
                 self.question = Question::Answered;
                 self.lines.blot(secret.expose());
                 self.outputs.push_back(Output::SendSecret(secret));
@@ -419,21 +433,17 @@ impl Handshake {
             Some(Exit::Status(status)) => Some(status),
             _ => None,
         };
-        let sent = self.prompts.iter().find_map(|p| match &p.prompt.answer {
-            Answer::Secret(secret) if p.sent => Some(secret.name().clone()),
-            _ => None,
-        });
         let phase = self.phase();
         if phase <= Phase::Interpreter
             && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
         {
-            let kind = match (kind, sent) {
+            return match (kind, self.last_sent.clone()) {
                 (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
-                    FailureKind::WrongSecret(name)
+                    let advice = format!("check the {name}, and what else the host demands");
+                    self.fail(FailureKind::WrongSecret(name), Some(advice));
                 }
-                (kind, _) => kind,
+                (kind, _) => self.fail(kind, Some(advice)),
             };
-            return self.fail(kind, Some(advice));
         }
         let crashed = phase >= Phase::FirstStage && self.lines.any(|l| l.starts_with("Traceback ("));
         match status {
@@ -482,7 +492,7 @@ impl Handshake {
         self.note_noise();
         if let State::Waiting { scanner, .. } = &self.state {
             let held = scanner.held().to_vec();
-            self.lines.feed(Source::Stdout, &held);
+            self.lines.feed(self.comms, &held);
         }
         self.state = State::Over;
         let hint = hint.filter(|h| !h.is_empty()).or_else(|| self.hint.clone());

@@ -56,7 +56,6 @@ impl Scanner {
 
     /// Uses `input` up to and with the next marker.
     pub(crate) fn scan(&mut self, input: &mut &[u8]) -> Found {
-        self.passed.clear();
         while let Some((&byte, rest)) = input.split_first() {
             if self.held.is_empty() {
                 let start = memchr(b'E', input).unwrap_or(input.len());
@@ -97,7 +96,7 @@ impl Scanner {
         Found::Nothing
     }
 
-    /// What the last scan passed over; once, so that no line is seen twice.
+    /// What was passed over since this was asked last.
     pub(crate) fn take_noise(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.passed)
     }

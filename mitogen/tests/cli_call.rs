@@ -15,7 +15,10 @@ fn a_function_s_result_is_printed() {
 #[test]
 fn a_string_is_printed_as_it_is_and_anything_else_as_json() {
     assert_eq!(mitogen(["call", "json.dumps", r#"{"a": [1, 2]}"#]).ok(), "{\"a\": [1, 2]}\n");
-    assert_eq!(mitogen(["call", "json.loads", r#""{\"a\": [1, null, 1.5]}""#]).ok(), "{\"a\": [1, null, 1.5]}\n");
+    assert_eq!(
+        mitogen(["call", "json.loads", r#""{\"a\": [1, null, 1.5]}""#]).ok(),
+        "{\"a\": [1, null, 1.5]}\n"
+    );
     assert_eq!(mitogen(["call", "os.path.split", "/a/é"]).ok(), "[\"/a\", \"é\"]\n");
 }
 
@@ -40,10 +43,16 @@ fn methods_of_classes_are_found() {
 }
 
 #[test]
+fn named_tuples_come_as_arrays() {
+    let result = mitogen(["--json", "call", "os.uname"]).result();
+    assert_eq!(result["value"].as_array().map(Vec::len), Some(5), "{result}");
+}
+
+#[test]
 fn bytes_that_are_no_text_become_base64() {
     let run = mitogen(["--json", "call", "binascii.unhexlify", "ff00"]);
     assert_eq!(run.result()["value"], json!({"base64": "/wA="}));
-    assert_eq!(mitogen(["call", "binascii.unhexlify", "4142"]).ok(), "AB\n");
+    assert_eq!(mitogen(["call", "--str", "binascii.unhexlify", "4142"]).ok(), "AB\n");
 }
 
 #[test]
@@ -51,7 +60,10 @@ fn a_result_in_json_has_the_documented_shape() {
     let run = mitogen(["--json", "call", "operator.add", "1", "2"]);
     assert_eq!(run.status, 0);
     let result = run.result();
-    assert_eq!((&result["target"], &result["ok"], &result["value"]), (&json!("local"), &json!(true), &json!(3)));
+    assert_eq!(
+        (&result["target"], &result["ok"], &result["value"]),
+        (&json!("local"), &json!(true), &json!(3))
+    );
     assert!(result["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
 }
 
@@ -64,11 +76,20 @@ fn an_exception_is_a_failed_call() {
     assert_eq!((&result["ok"], &error["kind"]), (&json!(false), &json!("call")));
     assert!(error["type"].as_str().is_some_and(|name| name.ends_with("FileNotFoundError")), "{error}");
     assert!(error["message"].as_str().is_some_and(|text| text.contains("/nonexistent")), "{error}");
-    assert!(error["traceback"].as_str().is_some_and(|text| text.contains("File ")), "{error}");
 
     let run = mitogen(["call", "os.listdir", "/nonexistent"]);
     assert_eq!((run.status, run.stdout.as_str()), (1, ""));
-    assert!(run.stderr.contains("Traceback") && run.stderr.contains("FileNotFoundError"), "{}", run.stderr);
+    assert!(run.stderr.contains("FileNotFoundError"), "{}", run.stderr);
+}
+
+#[test]
+fn the_remote_traceback_is_shown() {
+    let run = mitogen(["--json", "call", "--str", "json.loads", "{"]);
+    let error = &run.result()["error"];
+    assert!(error["traceback"].as_str().is_some_and(|text| text.contains("json/__init__.py")), "{error}");
+    let run = mitogen(["call", "--str", "json.loads", "{"]);
+    assert_eq!((run.status, run.stdout.as_str()), (1, ""));
+    assert!(run.stderr.contains("Traceback") && run.stderr.contains("json/__init__.py"), "{}", run.stderr);
 }
 
 #[test]
@@ -107,7 +128,12 @@ fn several_targets_answer_in_their_order() {
     let run = mitogen(["-t", &old, "-t", "local", "call", "platform.python_version"]);
     let text = run.ok();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines.len() == 2 && lines[0].starts_with(&format!("{old}: 2.7.")) && lines[1].starts_with("local: 3."), "{text}");
+    assert!(
+        lines.len() == 2
+            && lines[0].starts_with(&format!("{old}: 2.7."))
+            && lines[1].starts_with("local: 3."),
+        "{text}"
+    );
 
     let python = old.split_once('=').unwrap().1.replace("%2F", "/");
     let text = mitogen(["--python", &python, "call", "platform.python_version"]).ok();
@@ -125,7 +151,8 @@ fn many_targets_run_at_once() {
     let text = mitogen(["--targets-file", &path, "-b", "call", "operator.add", "1", "2"]).ok();
     assert!(text.contains("(12 targets): 3\n"), "{text}");
     let run = mitogen(["--targets-file", &path, "--output", "jsonl", "call", "operator.add", "1", "2"]);
-    let values: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let values: Vec<serde_json::Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(values.len(), 12);
     assert!(values.iter().all(|result| result["value"] == 3 && result["target"] == "local"));
     let run = mitogen(["--targets-file", &path, "--json", "call", "operator.add", "1", "2"]);
@@ -147,10 +174,24 @@ fn targets_are_read_from_stdin() {
 
 #[test]
 fn one_bad_target_does_not_spoil_the_others() {
-    let run = mitogen(["--json", "-t", "local?python=no-such-python-x", "-t", "local", "call", "operator.add", "1", "2"]);
+    let run = mitogen([
+        "--json",
+        "-t",
+        "local?python=no-such-python-x",
+        "-t",
+        "local",
+        "call",
+        "operator.add",
+        "1",
+        "2",
+    ]);
     assert_eq!(run.status, 4, "{run:?}");
     let results = run.results();
-    assert_eq!((&results[0]["ok"], &results[0]["error"]["kind"]), (&json!(false), &json!("connect")), "{run:?}");
+    assert_eq!(
+        (&results[0]["ok"], &results[0]["error"]["kind"]),
+        (&json!(false), &json!("connect")),
+        "{run:?}"
+    );
     assert_eq!(results[0]["error"]["hop"], "local?python=no-such-python-x", "{run:?}");
     assert_eq!(results[0]["error"]["phase"], "interpreter", "{run:?}");
     assert_eq!(results[1]["value"], 3);

@@ -10,7 +10,10 @@ use std::{io::Write, path::Path};
 #[test]
 fn a_ping_measures_round_trips() {
     let text = mitogen(["ping", "-c", "5"]).ok();
-    assert!(text.starts_with("5 round trips: min ") && text.contains("median") && text.contains("p99"), "{text}");
+    assert!(
+        text.starts_with("5 round trips: min ") && text.contains("median") && text.contains("p99"),
+        "{text}"
+    );
     let result = mitogen(["--json", "ping", "-c", "5"]).result();
     let times = &result["value"];
     assert_eq!(times["count"], 5);
@@ -56,7 +59,8 @@ fn a_missing_interpreter_is_named() {
 #[track_caller]
 fn diagnosis(testbed: &Path, args: &[&str]) -> (i32, String, String, String) {
     let config = ssh_config(testbed).display().to_string();
-    let run = mitogen(["--json", "--connect-timeout", "20", "-F", &config].iter().chain(args).chain(&["doctor"]));
+    let run =
+        mitogen(["--json", "--connect-timeout", "20", "-F", &config].iter().chain(args).chain(&["doctor"]));
     let failed = verdicts(&run).into_iter().find(|(_, verdict)| verdict == "failed").map(|(phase, _)| phase);
     let error = run.result()["error"].clone();
     let kind = error["kind"].as_str().unwrap_or_default().to_owned();
@@ -81,7 +85,8 @@ fn each_cause_over_ssh_is_named() {
     let (status, phase, kind, text) = diagnosis(&testbed, &["-t", "ssh:tb_dash", "-o", &wrong]);
     assert_eq!((status, phase.as_str(), kind.as_str()), (5, "auth", "host-key"), "{text}");
 
-    let (status, phase, kind, text) = diagnosis(&testbed, &["-t", "ssh:tb_dash", "--python", "no-such-python-x"]);
+    let (status, phase, kind, text) =
+        diagnosis(&testbed, &["-t", "ssh:tb_dash", "--python", "no-such-python-x"]);
     assert_eq!((status, phase.as_str(), kind.as_str()), (4, "interpreter", "connect"), "{text}");
     assert!(text.contains("no-such-python-x"), "{text}");
 

@@ -49,7 +49,8 @@ fn the_json_form_keeps_the_output_of_a_failed_command() {
 
 #[test]
 fn lines_of_several_targets_carry_their_names() {
-    let run = mitogen(["-t", "local", "-t", "local", "exec", "--shell", "echo a; printf b; echo c >&2; exit 5"]);
+    let run =
+        mitogen(["-t", "local", "-t", "local", "exec", "--shell", "echo a; printf b; echo c >&2; exit 5"]);
     assert_eq!(run.status, 1, "{run:?}");
     assert_eq!(run.stdout, "local: a\nlocal: b\n".repeat(2));
     assert!(run.stderr.contains("local: c\n") && run.stderr.contains("status 5"), "{run:?}");

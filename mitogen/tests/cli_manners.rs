@@ -47,7 +47,13 @@ fn help_goes_to_stdout_with_examples() {
 
 #[test]
 fn a_pipe_that_closes_ends_the_command_quietly() {
-    for args in [&["--help"][..], &["man"], &["completions", "zsh"], &["call", "os.getpid"], &["--json", "call", "os.uname"]] {
+    for args in [
+        &["--help"][..],
+        &["man"],
+        &["completions", "zsh"],
+        &["call", "os.getpid"],
+        &["--json", "call", "os.uname"],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = command(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
@@ -68,7 +74,8 @@ fn colours_come_only_when_asked_for() {
 fn busy(directory: &tempfile::TempDir) -> (Child, Pid) {
     let file = directory.path().join("pid");
     let script = format!("echo $PPID > '{0}.new' && mv '{0}.new' '{0}'; exec sleep 20", file.display());
-    let child = command(["exec", "--shell", &script]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child =
+        command(["exec", "--shell", &script]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = eventually("the command runs", Duration::from_secs(30), || {
         std::fs::read_to_string(&file).ok()?.trim().parse().ok().and_then(Pid::from_raw)
     });

@@ -19,7 +19,10 @@ fn any_login_shell_will_do() {
         let target = format!("ssh:{user}");
         let run = over_ssh(&testbed, &["-t", &target, "call", "operator.add", "1", "2"]);
         assert_eq!((run.status, run.stdout.as_str()), (0, "3\n"), "{user}: {run:?}");
-        let run = over_ssh(&testbed, &["-t", &target, "exec", "--", "sh", "-c", "id -un; echo \"a  b\" >&2; exit 3"]);
+        let run = over_ssh(
+            &testbed,
+            &["-t", &target, "exec", "--", "sh", "-c", "id -un; echo \"a  b\" >&2; exit 3"],
+        );
         assert_eq!((run.status, run.stdout), (3, format!("{user}\n")), "{user}");
         assert_eq!(run.stderr, "a  b\n", "{user}");
     }
@@ -51,7 +54,22 @@ fn users_and_ports_may_stand_in_the_target() {
     let key = testbed.join("ssh/client").display().to_string();
     let known = format!("UserKnownHostsFile={}", testbed.join("ssh/known_hosts").display());
     let target = "ssh:tb_dash@127.0.0.1:22221";
-    let run = mitogen(["-F", "/dev/null", "-i", &key, "-o", &known, "-t", target, "--json", "exec", "id", "-un"]);
+    let run = mitogen([
+        "-F",
+        "/dev/null",
+        "-i",
+        &key,
+        "-o",
+        &known,
+        "-o",
+        "HostKeyAlias=tb1",
+        "-t",
+        target,
+        "--json",
+        "exec",
+        "id",
+        "-un",
+    ]);
     assert_eq!(run.status, 0, "{run:?}");
     let result = run.result();
     assert_eq!((&result["target"], &result["value"]["stdout"]), (&target.into(), &"tb_dash\n".into()));
@@ -61,6 +79,9 @@ fn users_and_ports_may_stand_in_the_target() {
 fn failures_of_several_targets_combine() {
     let Some(testbed) = testbed("failures_of_several_targets_combine") else { return };
     let wrong = format!("UserKnownHostsFile={}", testbed.join("ssh/known_hosts_wrong").display());
-    let run = over_ssh(&testbed, &["-o", &wrong, "-t", "local", "-t", "ssh:tb_dash", "call", "os.listdir", "/nonexistent"]);
+    let run = over_ssh(
+        &testbed,
+        &["-o", &wrong, "-t", "local", "-t", "ssh:tb_dash", "call", "os.listdir", "/nonexistent"],
+    );
     assert_eq!(run.status, 5, "{run:?}");
 }

@@ -52,7 +52,8 @@ impl Run {
     /// The results of the JSON document.
     #[track_caller]
     pub(crate) fn results(&self) -> Vec<serde_json::Value> {
-        let document: serde_json::Value = serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why}: {self:?}"));
+        let document: serde_json::Value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|why| panic!("{why}: {self:?}"));
         assert_eq!(document["version"], 1);
         document["results"].as_array().unwrap_or_else(|| panic!("{self:?}")).clone()
     }

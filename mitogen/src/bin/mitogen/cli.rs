@@ -210,10 +210,10 @@ pub(crate) struct Common {
     pub(crate) python: Option<String>,
 
     /// How long a connection may take [default: 30]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Deadlines")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Deadlines")]
     pub(crate) connect_timeout: Option<Duration>,
     /// How long a call may take [default: for ever]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Deadlines")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Deadlines")]
     pub(crate) timeout: Option<Duration>,
 
     /// Ask for the login password, once, on the terminal
@@ -360,14 +360,17 @@ fn keyword(text: &str) -> Result<(String, String), String> {
 
 fn ssh_option(text: &str) -> Result<String, String> {
     match text.split_once(['=', ' ']) {
-        Some((key, _)) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(text.to_owned()),
+        Some((key, _)) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            Ok(text.to_owned())
+        }
         _ => Err("the form is KEYWORD=VALUE, as in ssh_config".to_owned()),
     }
 }
 
 /// Whether Python could take it for a name. Non-ASCII names exist in Python 3, so letters of any script pass.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    text.starts_with(|c: char| c == '_' || c.is_alphabetic()) && text.chars().all(|c| c == '_' || c.is_alphanumeric())
+    text.starts_with(|c: char| c == '_' || c.is_alphabetic())
+        && text.chars().all(|c| c == '_' || c.is_alphanumeric())
 }
 
 #[cfg(test)]
@@ -393,7 +396,8 @@ mod tests {
 
     #[test]
     fn common_options_stand_on_either_side() {
-        let (common, args) = call(&["-t", "a", "--json", "-v", "call", "-t", "b", "os.getpid", "-vv", "-f", "3"]);
+        let (common, args) =
+            call(&["-t", "a", "--json", "-v", "call", "-t", "b", "os.getpid", "-vv", "-f", "3"]);
         assert_eq!(common.target, ["a", "b"]);
         assert_eq!(common.form(), Form::Json);
         assert_eq!((common.verbose, common.forks), (3, Some(3)));
@@ -434,7 +438,10 @@ mod tests {
         }
         match parse(&["exec", "--shell", "-x | y", "-t", "a"]) {
             Ok((common, Command::Exec(args))) => {
-                assert_eq!((args.shell.as_deref(), &common.target[..]), (Some("-x | y"), &["a".to_owned()][..]));
+                assert_eq!(
+                    (args.shell.as_deref(), &common.target[..]),
+                    (Some("-x | y"), &["a".to_owned()][..])
+                );
             }
             other => panic!("{other:?}"),
         }

@@ -91,8 +91,12 @@ fn method(target: &Target, common: &Common, password: Option<&Password>) -> Resu
     let timeout = common.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     Ok(match hop.method.as_str() {
         "ssh" => {
-            let destination: Destination =
-                hop.argument.as_deref().unwrap_or_default().parse().map_err(|why: Malformed| why.to_string())?;
+            let destination: Destination = hop
+                .argument
+                .as_deref()
+                .unwrap_or_default()
+                .parse()
+                .map_err(|why: Malformed| why.to_string())?;
             ssh(&destination, python, common, password).connect_timeout(timeout).into()
         }
         _ => {

@@ -14,7 +14,7 @@ impl From<&Error> for Failure {
                 return Failure {
                     traceback: error.traceback.clone(),
                     type_name: Some(error.type_name.clone()).filter(|name| !name.is_empty()),
-                    ..Failure::new(Kind::Call, error.to_string())
+                    ..Failure::new(Kind::Call, error.message.clone())
                 };
             }
             Error::Lost { hop, reason, .. } => {
@@ -22,12 +22,19 @@ impl From<&Error> for Failure {
                     LostReason::Corrupt(_) => Kind::Protocol,
                     _ => Kind::Lost,
                 };
-                return Failure { hop: Some(hop.clone()), ..Failure::new(kind, chain(error)) };
+                let message = format!("the context was lost: {reason}");
+                return Failure { hop: Some(hop.clone()), ..Failure::new(kind, message) };
             }
-            Error::Timeout { .. } => Kind::Timeout,
-            // The answer is there, but nothing that a context may send.
-            Error::Decode { .. } => Kind::Protocol,
-            Error::Refused { .. } | Error::Encode { .. } | Error::TooLarge { .. } => Kind::Call,
+            Error::Timeout { what, after, .. } => {
+                return Failure::new(
+                    Kind::Timeout,
+                    format!("{what}: no answer within {} s", after.as_secs_f64()),
+                );
+            }
+            // Arguments that cannot be sent and results that cannot be read (a datetime, say) are faults of the call.
+            Error::Refused { .. } | Error::Encode { .. } | Error::TooLarge { .. } | Error::Decode { .. } => {
+                Kind::Call
+            }
             Error::BadName { .. } => Kind::Usage,
             _ => Kind::Internal,
         };
@@ -46,7 +53,8 @@ impl From<&ConnectError> for Failure {
         } else {
             Kind::Connect
         };
-        let mut seen: Vec<String> = error.last_lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
+        let mut seen: Vec<String> =
+            error.last_lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
         seen.reverse();
         Failure {
             hop: Some(error.hop.clone()),

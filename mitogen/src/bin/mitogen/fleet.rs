@@ -10,7 +10,7 @@ use crate::{
     target::Target,
 };
 use futures_util::{StreamExt, stream};
-use mitogen::{Method, Router};
+use mitogen::{Context, Error, Method, Phase, Router};
 use std::{
     io,
     time::{Duration, Instant},
@@ -83,7 +83,12 @@ impl Fleet {
         status.or(remote_status.filter(|_| total == 1)).unwrap_or_else(|| combine(failures))
     }
 
-    async fn work(&self, total: usize, report: &mut Report, remote_status: &mut Option<u8>) -> Result<(), Cut> {
+    async fn work(
+        &self,
+        total: usize,
+        report: &mut Report,
+        remote_status: &mut Option<u8>,
+    ) -> Result<(), Cut> {
         let (send, mut outcomes) = mpsc::unbounded_channel();
         let start = Instant::now();
         let jobs = self.places.iter().enumerate().map(|(index, place)| {
@@ -138,7 +143,7 @@ impl Fleet {
                 hand_over(gave);
                 context
             }
-            Task::Work(work) => match self.router.connect(place.method.clone()).await {
+            Task::Work(work) => match self.connect(place, &name).await {
                 Ok(context) => {
                     self.names.learn(context.id(), &name);
                     hand_over(work.run(&context).await);
@@ -157,14 +162,26 @@ impl Fleet {
         }
     }
 
+    async fn connect(&self, place: &Place, name: &str) -> Result<Context, Error> {
+        let mut observe = |phase: Phase, at: Duration| {
+            tracing::info!(target: "mitogen::connect", "{name}: {phase} phase after {:.1} ms", at.as_secs_f64() * 1000.0);
+        };
+        let context = self.router.connect_observed(place.method.clone(), &mut observe).await?;
+        tracing::info!(target: "mitogen::connect", "{name}: connected");
+        Ok(context)
+    }
+
     fn show_progress(&self, report: &Report, total: usize, elapsed: Duration) {
         if total > 1 && report.arrived() < total {
             let failed = report.failures().len();
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-            self.console.progress(format!("{}/{total} done{failed}, {} s", report.arrived(), elapsed.as_secs()));
+            self.console.progress(format!(
+                "{}/{total} done{failed}, {} s",
+                report.arrived(),
+                elapsed.as_secs()
+            ));
         } else {
             self.console.progress(String::new());
         }
     }
 }
-

@@ -208,7 +208,9 @@ fn read(raw: &RawValue, depth: usize) -> Option<Value> {
             let pairs = pairs.into_iter().map(|(key, value)| Some((Value::Text(key), read(value, depth)?)));
             Value::Dict(pairs.collect::<Option<_>>()?)
         }
-        _ if text.contains(['.', 'e', 'E']) => Value::Float(text.parse().ok().filter(|n: &f64| n.is_finite())?),
+        _ if text.contains(['.', 'e', 'E']) => {
+            Value::Float(text.parse().ok().filter(|n: &f64| n.is_finite())?)
+        }
         _ if text.len() > DIGITS => return None,
         _ => BigInt::parse_value(text).ok()?,
     })
@@ -272,7 +274,9 @@ mod tests {
 
     #[test]
     fn arguments_that_are_no_json_are_strings() {
-        for plain in ["", "/etc/passwd", "01", "1.2.3", "True", "None", "NaN", "[1", "{'a': 1}", "1e999", "+1", "a b"] {
+        for plain in
+            ["", "/etc/passwd", "01", "1.2.3", "True", "None", "NaN", "[1", "{'a': 1}", "1e999", "+1", "a b"]
+        {
             assert_eq!(argument(plain), text(plain));
         }
         // Too deep or too long to be meant.
@@ -333,7 +337,9 @@ mod tests {
 
     #[test]
     fn keys_that_are_no_strings_become_strings() {
-        let dict = |keys: Vec<Value>| to_json(&Value::Dict(keys.into_iter().map(|key| (key, Value::None)).collect()));
+        let dict = |keys: Vec<Value>| {
+            to_json(&Value::Dict(keys.into_iter().map(|key| (key, Value::None)).collect()))
+        };
         assert_eq!(
             dict(vec![Value::Int(1), Value::Float(0.5), Value::None, Value::Bool(true)]),
             r#"{"1": null, "0.5": null, "null": null, "true": null}"#

@@ -116,7 +116,11 @@ impl<S: Subscriber> Layer<S> for Remote {
                 Level::ERROR if !printed => paint.bad(&line),
                 _ => line,
             };
-            text.push_str(&format!("{}: {}: {line}\n", paint.name(&harmless(&name)), paint.faint(&record.logger)));
+            text.push_str(&format!(
+                "{}: {}: {line}\n",
+                paint.name(&harmless(&name)),
+                paint.faint(&record.logger)
+            ));
         }
         self.console.note(text.as_bytes());
     }

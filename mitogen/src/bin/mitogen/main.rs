@@ -120,9 +120,9 @@ async fn password(common: &Common) -> Result<Option<Password>, Fault> {
     match password::ask("Password: ").await {
         Ok(password) => Ok(Some(password)),
         Err(Unasked::Interrupted) => Err(Fault::Interrupted),
-        Err(Unasked::Failed(error)) => {
-            Err(Fault::Usage(format!("--ask-pass: the terminal gave no password: {error}; there is --password-file")))
-        }
+        Err(Unasked::Failed(error)) => Err(Fault::Usage(format!(
+            "--ask-pass: the terminal gave no password: {error}; there is --password-file"
+        ))),
     }
 }
 

@@ -124,7 +124,8 @@ impl Kind {
 pub(crate) fn combine(failures: impl IntoIterator<Item = Kind>) -> u8 {
     let mut statuses: Vec<u8> = failures.into_iter().map(Kind::exit_status).collect();
     statuses.sort_unstable();
-    let connection = statuses.iter().rev().find(|status| (exit::UNREACHABLE..=exit::TIMEOUT).contains(*status));
+    let connection =
+        statuses.iter().rev().find(|status| (exit::UNREACHABLE..=exit::TIMEOUT).contains(*status));
     let fault = statuses.iter().find(|status| **status == exit::OUR_FAULT);
     connection.or(fault).or(statuses.first()).copied().unwrap_or(exit::OK)
 }
@@ -213,9 +214,13 @@ impl Failure {
     fn write_json(&self, out: &mut String) {
         out.push_str(&format!("{{\"kind\": \"{}\"", self.kind.name()));
         let message = Some(&self.message);
-        let fields =
-            [("message", message), ("hop", self.hop.as_ref()), ("phase", self.phase.as_ref()),
-             ("traceback", self.traceback.as_ref()), ("type", self.type_name.as_ref())];
+        let fields = [
+            ("message", message),
+            ("hop", self.hop.as_ref()),
+            ("phase", self.phase.as_ref()),
+            ("traceback", self.traceback.as_ref()),
+            ("type", self.type_name.as_ref()),
+        ];
         for (name, text) in fields {
             out.push_str(&format!(", \"{name}\": "));
             match text {

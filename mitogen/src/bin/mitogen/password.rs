@@ -89,7 +89,8 @@ impl<'a> Hidden<'a> {
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
-        let _ = rustix::termios::tcsetattr(self.terminal, rustix::termios::OptionalActions::Now, &self.former);
+        let _ =
+            rustix::termios::tcsetattr(self.terminal, rustix::termios::OptionalActions::Now, &self.former);
     }
 }
 

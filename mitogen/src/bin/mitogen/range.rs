@@ -15,7 +15,8 @@ pub(crate) fn expand(text: &str) -> Result<Vec<String>, Malformed> {
         let (plain, bracket) = rest.split_at(at);
         let (pieces, behind) = match group(bracket) {
             Some((inside, behind)) => (
-                numbers(inside).map_err(|why| Malformed(format!("target `{text}`: range [{inside}]: {why}")))?,
+                numbers(inside)
+                    .map_err(|why| Malformed(format!("target `{text}`: range [{inside}]: {why}")))?,
                 behind,
             ),
             None => (vec!["[".to_owned()], &bracket[1..]),
@@ -161,7 +162,14 @@ mod tests {
 
     #[test]
     fn bad_ranges_are_refused() {
-        for bad in ["ssh:[9-1]", "ssh:[1-]", "ssh:[1,,2]", "ssh:[0-999999999]", "ssh:[0-9999][0-9999]", "ssh:[1-2-3]"] {
+        for bad in [
+            "ssh:[9-1]",
+            "ssh:[1-]",
+            "ssh:[1,,2]",
+            "ssh:[0-999999999]",
+            "ssh:[0-9999][0-9999]",
+            "ssh:[1-2-3]",
+        ] {
             assert!(expand(bad).is_err(), "{bad} was accepted");
         }
     }

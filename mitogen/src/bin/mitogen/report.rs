@@ -150,7 +150,12 @@ impl Report {
                 text.push_str(&format!("{}\n", paint.faint(&harmless(line))));
             }
         }
-        let mut lines = failure.message.lines();
+        let message = match (&failure.type_name, failure.message.as_str()) {
+            (Some(name), "") => name.clone(),
+            (Some(name), message) => format!("{name}: {message}"),
+            (None, message) => message.to_owned(),
+        };
+        let mut lines = message.lines();
         text.push_str(&format!(
             "{} {}: {}",
             paint.bad("mitogen:"),

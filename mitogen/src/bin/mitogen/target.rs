@@ -68,9 +68,7 @@ impl FromStr for Target {
         }
         let hops = text
             .split('/')
-            .map(|hop| {
-                parse_hop(hop).map_err(|Malformed(why)| Malformed(format!("target `{text}`: {why}")))
-            })
+            .map(|hop| parse_hop(hop).map_err(|Malformed(why)| Malformed(format!("target `{text}`: {why}"))))
             .collect::<Result<_, _>>()?;
         Ok(Self { hops })
     }
@@ -118,7 +116,9 @@ fn parse_hop(text: &str) -> Result<Hop, Malformed> {
         None => (head, None),
     };
     if !is_word(method) {
-        return Err(Malformed(format!("`{method}` is no method name; a hop is METHOD[:ARGUMENT][?KEY=VALUE]")));
+        return Err(Malformed(format!(
+            "`{method}` is no method name; a hop is METHOD[:ARGUMENT][?KEY=VALUE]"
+        )));
     }
     let argument = match argument {
         Some("") => return Err(Malformed(format!("nothing stands behind `{method}:`"))),
@@ -161,7 +161,9 @@ fn unescape(text: &str) -> Result<String, Malformed> {
         }
         let digit = |at: usize| tail.get(at).and_then(|&c| char::from(c).to_digit(16));
         let (Some(high), Some(low)) = (digit(0), digit(1)) else {
-            return Err(Malformed(format!("`{text}`: a `%` is followed by two hex digits; a plain one is %25")));
+            return Err(Malformed(format!(
+                "`{text}`: a `%` is followed by two hex digits; a plain one is %25"
+            )));
         };
         bytes.push((high * 16 + low) as u8);
         rest = &tail[2..];
@@ -304,13 +306,18 @@ mod tests {
     fn destinations_are_taken_apart() {
         let read = |text: &str| text.parse::<Destination>();
         let full = read("alice@web1:2222").unwrap();
-        assert_eq!((full.user.as_deref(), full.host.as_str(), full.port), (Some("alice"), "web1", Some(2222)));
+        assert_eq!(
+            (full.user.as_deref(), full.host.as_str(), full.port),
+            (Some("alice"), "web1", Some(2222))
+        );
         let six = read("[fe80::1%eth0]:22").unwrap();
         assert_eq!((six.user, six.host.as_str(), six.port), (None, "fe80::1%eth0", Some(22)));
         assert_eq!(read("[::1]").unwrap().port, None);
         // A realm may hold an @: the last one counts, as for ssh.
         assert_eq!(read("a@corp@web1").unwrap().user.as_deref(), Some("a@corp"));
-        for bad in ["::1", "@h", "u@", "h:", "h:0", "h:70000", "h:x", "[::1", "[::1]22", "-oProxyCommand=x", "-u@h"] {
+        for bad in
+            ["::1", "@h", "u@", "h:", "h:0", "h:70000", "h:x", "[::1", "[::1]22", "-oProxyCommand=x", "-u@h"]
+        {
             assert!(read(bad).is_err(), "{bad} was accepted");
         }
     }
@@ -319,12 +326,13 @@ mod tests {
         let word = "[a-z][a-z0-9_-]{0,6}";
         // Any text, with the characters that matter often enough.
         let text = prop_oneof![".{1,8}", r"[\[\]%/?&=:#0-9,a -]{1,12}"];
-        let hop = (word, proptest::option::of(text.clone()), proptest::collection::btree_map(word, text, 0..3))
-            .prop_map(|(method, argument, options)| Hop {
-                method,
-                argument,
-                options: options.into_iter().collect(),
-            });
+        let hop =
+            (word, proptest::option::of(text.clone()), proptest::collection::btree_map(word, text, 0..3))
+                .prop_map(|(method, argument, options)| Hop {
+                    method,
+                    argument,
+                    options: options.into_iter().collect(),
+                });
         proptest::collection::vec(hop, 1..4)
     }
 

@@ -51,9 +51,9 @@ fn check_name(name: &str) -> Result<(), String> {
             "`{name}` names no module; write MODULE.FUNCTION, a built-in function as builtins.{name} \
              (on Python 2: __builtin__.{name})"
         )),
-        false => {
-            Err(format!("`{name}` names no function; write MODULE.FUNCTION, MODULE.Class.method or MODULE:Class.method"))
-        }
+        false => Err(format!(
+            "`{name}` names no function; write MODULE.FUNCTION, MODULE.Class.method or MODULE:Class.method"
+        )),
     }
 }
 
@@ -66,7 +66,9 @@ mod tests {
         for good in ["os.getpid", "a.b.C.d", "a:B.c", "a.b:c", "_x.__y__", "módulo.función"] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
-        for bad in ["", ".", "os.", ".x", "os..x", "os.get pid", "os.getpid()", "a:b:c", "a:", "1a.b", "os/getpid"] {
+        for bad in
+            ["", ".", "os.", ".x", "os..x", "os.get pid", "os.getpid()", "a:b:c", "a:", "1a.b", "os/getpid"]
+        {
             assert!(check_name(bad).is_err(), "{bad} was accepted");
         }
         assert!(check_name("len").unwrap_err().contains("builtins.len"));

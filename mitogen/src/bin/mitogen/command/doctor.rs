@@ -98,7 +98,8 @@ impl Doctor {
                 (Some(context), sheet.gave(None))
             }
             (_, failure) => {
-                let failure = failure.unwrap_or_else(|| Failure::new(Kind::Internal, "the first call gave nothing"));
+                let failure =
+                    failure.unwrap_or_else(|| Failure::new(Kind::Internal, "the first call gave nothing"));
                 let failure = Failure { phase: Some("first call".to_owned()), ..failure };
                 sheet.failed(FIRST_CALL, took, &failure);
                 (Some(context), sheet.gave(Some(failure)))
@@ -108,7 +109,9 @@ impl Doctor {
 
     /// Asks ssh what it makes of the destination, and looks the name up as it would.
     async fn resolve(&self, hop: &Hop, sheet: &mut Sheet) {
-        let Some(to) = hop.argument.as_deref().and_then(|text| text.parse::<Destination>().ok()) else { return };
+        let Some(to) = hop.argument.as_deref().and_then(|text| text.parse::<Destination>().ok()) else {
+            return;
+        };
         let start = Instant::now();
         let mut ssh = tokio::process::Command::new("ssh");
         ssh.arg("-G").args(&self.ssh_args).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
@@ -211,7 +214,13 @@ impl Sheet {
         }
     }
 
-    fn connect_failed(&mut self, error: &Error, failure: &Failure, timeline: &[(Phase, Duration)], elapsed: Duration) {
+    fn connect_failed(
+        &mut self,
+        error: &Error,
+        failure: &Failure,
+        timeline: &[(Phase, Duration)],
+        elapsed: Duration,
+    ) {
         self.phases(timeline);
         let before = timeline.last().map_or(Duration::ZERO, |&(_, at)| at);
         let at = match error {
@@ -264,7 +273,8 @@ impl Finding {
 pub(crate) fn table(findings: &[Finding], paint: Paint) -> String {
     let mut text = String::new();
     for finding in findings {
-        let took = finding.took.map_or(String::new(), |took| format!("{:.1} ms", took.as_secs_f64() * 1000.0));
+        let took =
+            finding.took.map_or(String::new(), |took| format!("{:.1} ms", took.as_secs_f64() * 1000.0));
         let verdict = match finding.verdict {
             Verdict::Ok => paint.good("ok    "),
             Verdict::Failed => paint.bad("FAILED"),

@@ -38,7 +38,8 @@ impl RoundTrips {
     }
 
     pub(crate) fn text(&self) -> String {
-        let rows: Vec<String> = self.rows().iter().map(|(name, micros)| format!("{name} {micros:.1} us")).collect();
+        let rows: Vec<String> =
+            self.rows().iter().map(|(name, micros)| format!("{name} {micros:.1} us")).collect();
         format!("{} round trips: {}", self.count, rows.join(", "))
     }
 }
@@ -69,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_middle_and_the_tail_are_found() {
-        let micros = |range: std::ops::RangeInclusive<u64>| range.rev().map(Duration::from_micros).collect::<Vec<_>>();
+        let micros =
+            |range: std::ops::RangeInclusive<u64>| range.rev().map(Duration::from_micros).collect::<Vec<_>>();
         let of = |times| RoundTrips::of(times).unwrap();
         let hundred = of(micros(1..=100));
         assert_eq!(hundred.rows(), [("min", 1.0), ("median", 50.0), ("p99", 99.0)]);
