@@ -50,6 +50,7 @@
 //! | typed payloads | [`body`] |
 //! | Python values | [`Value`], [`BigInt`], [`Secret`], [`to_value`], [`from_value`] |
 //! | pickles | [`pickle`] |
+//! | Python sources, as tokens | [`python`] |
 //! | frames on tokio's streams | `codec` (feature `codec`) |
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -63,8 +64,8 @@ mod id;
 mod integrity;
 mod message;
 pub mod pickle;
-mod serde_bridge;
 pub mod python;
+mod serde_bridge;
 mod value;
 
 pub use frame::{DEFAULT_MAX_PAYLOAD, Decoder, Encoder, FrameError, FrameFormat, FrameHead};

@@ -1,9 +1,9 @@
 //! Whoever alters a signed stream in any way is noticed, and nothing that was not sent comes out.
 
-mod common;
+mod framing;
 
 use bytes::BytesMut;
-use common::{UP, frames, messages, read, reader, signed_formats};
+use framing::{UP, frames, messages, read, reader, signed_formats};
 use mitogen_wire::{
     DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameError, FrameFormat, Integrity, Layout,
     SessionKey,
@@ -16,7 +16,7 @@ fn any_signed() -> impl Strategy<Value = FrameFormat> {
 
 fn three_frames(format: &FrameFormat) -> Vec<Vec<u8>> {
     // All three alike, so that nothing but their place in the stream tells them apart.
-    frames(format, &vec![common::carrying(Encoding::Implied, "the same"); 3])
+    frames(format, &vec![framing::carrying(Encoding::Implied, "the same"); 3])
 }
 
 #[test]
@@ -131,7 +131,7 @@ proptest! {
 #[test]
 fn the_two_directions_of_a_link_do_not_disturb_each_other() {
     for format in signed_formats() {
-        let message = common::carrying(Encoding::Implied, "x");
+        let message = framing::carrying(Encoding::Implied, "x");
         for direction in [Direction::ParentToChild, Direction::ChildToParent] {
             let mut encoder = Encoder::new(&format, direction, DEFAULT_MAX_PAYLOAD);
             let mut decoder = Decoder::new(&format, direction, DEFAULT_MAX_PAYLOAD);

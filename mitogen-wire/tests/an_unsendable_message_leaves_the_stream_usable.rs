@@ -1,9 +1,9 @@
 //! A message that fits no frame is refused, and the next one goes out as if it had never been.
 
-mod common;
+mod framing;
 
 use bytes::BytesMut;
-use common::{UP, all_formats, carrying, frames};
+use framing::{UP, all_formats, carrying, frames};
 use mitogen_wire::{ContextId, Encoder, Encoding, FrameError, Handle, Layout, Message};
 
 #[test]

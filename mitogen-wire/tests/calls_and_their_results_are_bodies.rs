@@ -1,8 +1,8 @@
 //! CALL_FUNCTION, results and errors: what is written, what is read, and what is refused.
 
-mod common;
+mod framing;
 
-use common::{carrying, pickle};
+use framing::{carrying, pickle};
 use mitogen_wire::body::{BodyError, CallError, CallFunction, CallResult, Dead};
 use mitogen_wire::pickle::{MAX_CALL_ERROR_CHARS, write};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value};

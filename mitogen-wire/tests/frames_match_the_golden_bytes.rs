@@ -1,9 +1,9 @@
 //! Every frame of vectors/frames.txt is written as it stands there, and read back from there.
 
-mod common;
+mod framing;
 
 use bytes::BytesMut;
-use common::{field, records, unhex};
+use framing::{field, records, unhex};
 use mitogen_wire::{
     ContextId, DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameFormat, Handle, Integrity,
     Layout, Message, ReplyTo, SessionKey,

@@ -1,8 +1,8 @@
 //! LOAD_MODULE and the answer to ALLOCATE_ID: what is written, what is read, what is refused.
 
-mod common;
+mod framing;
 
-use common::{carrying, pickle};
+use framing::{carrying, pickle};
 use mitogen_wire::body::{BodyError, IdBlock, LoadModule, LoadedModule};
 use mitogen_wire::pickle::write;
 use mitogen_wire::{ContextId, Encoding, Message, Value};

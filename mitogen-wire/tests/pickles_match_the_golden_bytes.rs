@@ -1,9 +1,9 @@
 //! Every pickle of vectors/pickles.txt is read as the value that stands there; and what we write
 //! for that value is read as the same.
 
-mod common;
+mod framing;
 
-use common::{field, pickle, records};
+use framing::{field, pickle, records};
 use mitogen_wire::pickle::{Limits, read, read_many, write};
 use mitogen_wire::{ContextId, Value};
 

@@ -1,8 +1,8 @@
 //! Bodies that are text: what is written, what is read, and what is refused.
 
-mod common;
+mod framing;
 
-use common::carrying;
+use framing::carrying;
 use mitogen_wire::body::{AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, Shutdown};
 use mitogen_wire::pickle::MAX_CONTEXT_NAME_CHARS;
 use mitogen_wire::{ContextId, Encoding, Handle, Message};

@@ -44,10 +44,10 @@ pub fn write(value: &Value) -> Result<Bytes, PickleError> {
     Ok(out.into())
 }
 
-/// As [`write`], at the end of a buffer. Nothing is written in case of an error.
+/// As [`write()`], at the end of a buffer. Nothing is written in case of an error.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_into(value: &Value, out: &mut Vec<u8>) -> Result<(), PickleError> {
     let size = 3 + size_of_value(value, 0)?;
     out.reserve_exact(size);
@@ -61,7 +61,45 @@ pub fn write_into(value: &Value, out: &mut Vec<u8>) -> Result<(), PickleError> {
 
 // The first walk.
 
+// Containers and leaves are sized and written by functions of their own, so that the ones that recurse
+// need little stack.
+
 fn size_of_value(value: &Value, depth: usize) -> Result<usize, PickleError> {
+    match value {
+        Value::List(items) => Ok(1 + batch(items.len()) + size_of_items(items, depth)?),
+        // An empty tuple is an opcode, not a level.
+        Value::Tuple(items) if items.is_empty() => Ok(1),
+        Value::Tuple(items) => Ok(size_of_items(items, depth)? + if items.len() <= 3 { 1 } else { 2 }),
+        Value::Dict(pairs) => size_of_dict(pairs, depth),
+        Value::Kwargs(pairs) => size_of_kwargs(pairs, depth),
+        leaf => size_of_leaf(leaf),
+    }
+}
+
+fn size_of_dict(pairs: &[(Value, Value)], depth: usize) -> Result<usize, PickleError> {
+    deeper(depth)?;
+    let mut size = 1 + batch(pairs.len());
+    for (key, value) in pairs {
+        // The size first: it bounds how deeply the other question digs.
+        size += size_of_value(key, depth + 1)? + size_of_value(value, depth + 1)?;
+        if !key.is_hashable() {
+            return Err(PickleError::UnhashableKey { kind: key.kind() });
+        }
+    }
+    Ok(size)
+}
+
+fn size_of_kwargs(pairs: &[(String, Value)], depth: usize) -> Result<usize, PickleError> {
+    deeper(depth)?;
+    let mut size = KWARGS.len() + 1 + batch(pairs.len()) + 2;
+    for (key, value) in pairs {
+        size += size_of_text(key)? + size_of_value(value, depth + 1)?;
+    }
+    Ok(size)
+}
+
+#[inline(never)]
+fn size_of_leaf(value: &Value) -> Result<usize, PickleError> {
     Ok(match value {
         Value::None | Value::Bool(_) => 1,
         Value::Int(n) => size_of_int(*n),
@@ -69,22 +107,6 @@ fn size_of_value(value: &Value, depth: usize) -> Result<usize, PickleError> {
         Value::Float(_) => 9,
         Value::Str(bytes) | Value::Bytes(bytes) => size_of_bytes(bytes)?,
         Value::Text(text) => size_of_text(text)?,
-        Value::List(items) => 1 + batch(items.len()) + size_of_items(items, depth)?,
-        // An empty tuple is an opcode, not a level.
-        Value::Tuple(items) if items.is_empty() => 1,
-        Value::Tuple(items) => size_of_items(items, depth)? + if items.len() <= 3 { 1 } else { 2 },
-        Value::Dict(pairs) => {
-            deeper(depth)?;
-            let mut size = 1 + batch(pairs.len());
-            for (key, value) in pairs {
-                // The size first: it bounds how deeply the other question digs.
-                size += size_of_value(key, depth + 1)? + size_of_value(value, depth + 1)?;
-                if !key.is_hashable() {
-                    return Err(PickleError::UnhashableKey { kind: key.kind() });
-                }
-            }
-            size
-        }
         Value::CallError(text) => CALL_ERROR.len() + size_of_text(cut(text))? + 2,
         Value::Context { id, name } => {
             let name = match name {
@@ -108,13 +130,8 @@ fn size_of_value(value: &Value, depth: usize) -> Result<usize, PickleError> {
         }
         Value::Blob(bytes) => BLOB.len() + size_of_bytes(bytes)? + 2,
         Value::Secret(secret) => SECRET.len() + size_of_text(secret.expose())? + 2,
-        Value::Kwargs(pairs) => {
-            deeper(depth)?;
-            let mut size = KWARGS.len() + 1 + batch(pairs.len()) + 2;
-            for (key, value) in pairs {
-                size += size_of_text(key)? + size_of_value(value, depth + 1)?;
-            }
-            size
+        Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Kwargs(_) => {
+            unreachable!("containers are sized by functions of their own")
         }
     })
 }
@@ -182,28 +199,17 @@ fn cut(text: &str) -> &str {
 
 fn put_value(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::None => out.push(op::NONE),
-        Value::Bool(true) => out.push(op::NEWTRUE),
-        Value::Bool(false) => out.push(op::NEWFALSE),
-        Value::Int(n) => put_int(*n, out),
-        Value::Long(n) => put_long(n.as_le_bytes(), out),
-        Value::Float(x) => {
-            out.push(op::BINFLOAT);
-            out.put_f64(*x);
-        }
-        Value::Str(bytes) | Value::Bytes(bytes) => put_bytes(bytes, out),
-        Value::Text(text) => put_text(text, out),
         Value::List(items) => {
             out.push(op::EMPTY_LIST);
             open(items.len(), out);
-            items.iter().for_each(|item| put_value(item, out));
+            put_items(items, out);
             close(items.len(), op::APPEND, op::APPENDS, out);
         }
         Value::Tuple(items) => {
             if items.len() > 3 {
                 out.push(op::MARK);
             }
-            items.iter().for_each(|item| put_value(item, out));
+            put_items(items, out);
             out.push(match items.len() {
                 0 => op::EMPTY_TUPLE,
                 1 => op::TUPLE1,
@@ -221,6 +227,41 @@ fn put_value(value: &Value, out: &mut Vec<u8>) {
             }
             close(pairs.len(), op::SETITEM, op::SETITEMS, out);
         }
+        Value::Kwargs(pairs) => {
+            out.extend_from_slice(KWARGS);
+            out.push(op::EMPTY_DICT);
+            open(pairs.len(), out);
+            for (key, value) in pairs {
+                put_text(key, out);
+                put_value(value, out);
+            }
+            close(pairs.len(), op::SETITEM, op::SETITEMS, out);
+            out.extend_from_slice(&[op::TUPLE1, op::REDUCE]);
+        }
+        leaf => put_leaf(leaf, out),
+    }
+}
+
+fn put_items(items: &[Value], out: &mut Vec<u8>) {
+    for item in items {
+        put_value(item, out);
+    }
+}
+
+#[inline(never)]
+fn put_leaf(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::None => out.push(op::NONE),
+        Value::Bool(true) => out.push(op::NEWTRUE),
+        Value::Bool(false) => out.push(op::NEWFALSE),
+        Value::Int(n) => put_int(*n, out),
+        Value::Long(n) => put_long(n.as_le_bytes(), out),
+        Value::Float(x) => {
+            out.push(op::BINFLOAT);
+            out.put_f64(*x);
+        }
+        Value::Str(bytes) | Value::Bytes(bytes) => put_bytes(bytes, out),
+        Value::Text(text) => put_text(text, out),
         Value::CallError(text) => put_call(CALL_ERROR, op::TUPLE1, out, |out| put_text(cut(text), out)),
         Value::Context { id, name } => put_call(CONTEXT, op::TUPLE2, out, |out| {
             put_int(i64::from(id.0), out);
@@ -235,15 +276,9 @@ fn put_value(value: &Value, out: &mut Vec<u8>) {
         }),
         Value::Blob(bytes) => put_call(BLOB, op::TUPLE1, out, |out| put_bytes(bytes, out)),
         Value::Secret(secret) => put_call(SECRET, op::TUPLE1, out, |out| put_text(secret.expose(), out)),
-        Value::Kwargs(pairs) => put_call(KWARGS, op::TUPLE1, out, |out| {
-            out.push(op::EMPTY_DICT);
-            open(pairs.len(), out);
-            for (key, value) in pairs {
-                put_text(key, out);
-                put_value(value, out);
-            }
-            close(pairs.len(), op::SETITEM, op::SETITEMS, out);
-        }),
+        Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Kwargs(_) => {
+            unreachable!("containers are written by functions of their own")
+        }
     }
 }
 

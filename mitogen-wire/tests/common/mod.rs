@@ -1,130 +1,101 @@
-//! What several tests need: the vector files, messages of every kind, a decoder run to its end.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+//! What several tests need: arbitrary values.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
-use bytes::{Bytes, BytesMut};
-use mitogen_wire::{
-    ContextId, DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameError, FrameFormat, Handle,
-    Integrity, Layout, Message, ReplyTo, SessionKey,
-};
+use bytes::Bytes;
+use mitogen_wire::{BigInt, ContextId, Handle, Secret, Value};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
-pub const UP: Direction = Direction::ChildToParent;
-
-/// The records of a vector file: (field, value) lines between blank ones. See vectors/README.md.
-pub fn records(text: &str) -> Vec<Vec<(&str, &str)>> {
-    let mut records = vec![Vec::new()];
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-        match line.split_once(':') {
-            None => records.push(Vec::new()),
-            Some((field, value)) => {
-                records.last_mut().expect("never empty").push((field.trim(), value.trim()));
-            }
-        }
-    }
-    records.retain(|record| !record.is_empty());
-    records
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop_oneof![8 => vec(any::<u8>(), 0..20), 1 => vec(any::<u8>(), 250..300)].prop_map(Bytes::from)
 }
 
-/// The first value of a field.
-pub fn field<'a>(record: &[(&str, &'a str)], name: &str) -> &'a str {
-    record.iter().find(|(field, _)| *field == name).unwrap_or_else(|| panic!("no {name} in {record:?}")).1
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "\\PC{0,12}", 4 => vec(any::<char>(), 0..12).prop_map(String::from_iter), 1 => "[a-z]{300}"]
 }
 
-pub fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().filter(|c| *c != ' ').map(|c| c.to_digit(16).expect("hexadecimal") as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+fn integer() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        (-300_i64..70_000).prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        any::<i128>().prop_map(Value::from),
+        any::<u128>().prop_map(Value::from),
+        vec(any::<u8>(), 0..300).prop_map(|bytes| BigInt::value_of_le_bytes(&bytes)),
+    ]
 }
 
-/// The payload of a record of pickles.txt.
-pub fn pickle(name: &str) -> Bytes {
-    let records = records(include_str!("../vectors/pickles.txt"));
-    let record = records.iter().find(|record| field(record, "name") == name).expect("there is such a vector");
-    unhex(field(record, "bytes")).into()
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::None),
+        any::<bool>().prop_map(Value::from),
+        integer(),
+        any::<f64>().prop_filter("NaN is not equal to itself", |x| !x.is_nan()).prop_map(Value::from),
+        bytes().prop_map(Value::Str),
+        bytes().prop_map(Value::Bytes),
+        text().prop_map(Value::Text),
+        text().prop_map(Value::CallError),
+        (any::<u32>(), proptest::option::of("\\PC{0,99}"))
+            .prop_map(|(id, name)| Value::Context { id: ContextId(id), name }),
+        (any::<u32>(), 1..=u32::MAX).prop_map(|(context, handle)| Value::Sender {
+            context: ContextId(context),
+            handle: Handle(handle)
+        }),
+        bytes().prop_map(Value::Blob),
+        text().prop_map(|text| Value::Secret(Secret::new(text))),
+    ]
 }
 
-/// A message that carries `payload` under `encoding`, for a body to be read from.
-pub fn carrying(encoding: Encoding, payload: impl Into<Bytes>) -> Message {
-    Message::new(ContextId(7), ContextId(0), Handle(1000)).with_payload(encoding, payload)
-}
-
-pub fn all_formats() -> Vec<FrameFormat> {
-    let mut formats = Vec::new();
-    for layout in [Layout::Wide, Layout::Compact] {
-        for integrity in [Integrity::None, Integrity::Signed(SessionKey::from_random([3; 16]))] {
-            formats.push(FrameFormat { layout, integrity });
-        }
-    }
-    formats
-}
-
-pub fn signed_formats() -> Vec<FrameFormat> {
-    all_formats().into_iter().filter(|format| format.integrity != Integrity::None).collect()
-}
-
-pub fn any_format() -> impl Strategy<Value = FrameFormat> {
-    proptest::sample::select(all_formats())
-}
-
-/// Any message that both layouts can express: a compact frame has neither authority nor encoding.
-pub fn any_message() -> impl Strategy<Value = Message> {
-    let reply_to = prop_oneof![
-        Just(ReplyTo::Nobody),
-        Just(ReplyTo::Dead),
-        (1000u32..).prop_map(|handle| ReplyTo::Handle(Handle(handle))),
+/// Keys that Python can hash; all different, also where Python 2 sees `u"a" == "a"` and all see `1 == 1.0`.
+fn keys(len: usize) -> impl Strategy<Value = Vec<Value>> {
+    let key = prop_oneof![
+        4 => text().prop_map(Value::Text),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => (any::<u8>(), "[a-z]{3}").prop_map(|(n, text)| Value::Tuple(vec![n.into(), text.into()])),
+        1 => vec(128_u8..=255, 1..5).prop_map(|bytes| Value::Str(bytes.into())),
+        1 => Just(Value::None),
     ];
-    let payload = proptest::collection::vec(any::<u8>(), 0..200);
-    (0u32..0x8000, 0u32..0x8000, any::<u32>(), reply_to, payload).prop_map(
-        |(dst, src, handle, reply_to, payload)| Message {
-            dst: ContextId(dst),
-            src: ContextId(src),
-            auth: ContextId(src),
-            handle: Handle(handle),
-            reply_to,
-            encoding: Encoding::Implied,
-            payload: payload.into(),
-        },
-    )
+    vec(key, len).prop_map(|mut keys| {
+        let mut seen: Vec<Value> = Vec::new();
+        keys.retain(|key| {
+            let new = !seen.contains(key);
+            seen.push(key.clone());
+            new
+        });
+        keys
+    })
 }
 
-pub fn messages() -> impl Strategy<Value = Vec<Message>> {
-    proptest::collection::vec(any_message(), 1..6)
+/// Any value that can be sent.
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(6, 60, 8, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..6).prop_map(Value::List),
+            vec(inner.clone(), 0..6).prop_map(Value::Tuple),
+            (vec(inner.clone(), 6), keys(6))
+                .prop_map(|(values, keys)| Value::Dict(keys.into_iter().zip(values).collect())),
+            proptest::collection::btree_map("[a-z_]{1,8}", inner, 0..5)
+                .prop_map(|pairs| Value::Kwargs(pairs.into_iter().collect())),
+        ]
+    })
 }
 
-/// Each message's frame, in order, of one stream that flows up.
-pub fn frames(format: &FrameFormat, messages: &[Message]) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(format, UP, DEFAULT_MAX_PAYLOAD);
-    messages
-        .iter()
-        .map(|message| {
-            let mut frame = BytesMut::new();
-            encoder.encode(message, &mut frame).expect("the message fits");
-            frame.to_vec()
-        })
-        .collect()
+/// What our pickles make of a value: byte strings of all kinds come back as opcode U or T says.
+pub(crate) fn as_written(value: &Value) -> Value {
+    map(value, &|value| match value {
+        Value::Bytes(bytes) => Value::Str(bytes),
+        other => other,
+    })
 }
 
-/// What a decoder makes of a stream that comes in pieces: its messages, and how it ended.
-pub fn read(
-    mut decoder: Decoder,
-    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
-) -> (Vec<Message>, Result<(), FrameError>) {
-    let mut input = BytesMut::new();
-    let mut messages = Vec::new();
-    for piece in pieces {
-        input.extend_from_slice(piece.as_ref());
-        loop {
-            match decoder.decode(&mut input) {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => break,
-                Err(error) => return (messages, Err(error)),
-            }
-        }
-    }
-    let end = decoder.finish(&input);
-    (messages, end)
-}
-
-pub fn reader(format: &FrameFormat) -> Decoder {
-    Decoder::new(format, UP, DEFAULT_MAX_PAYLOAD)
+/// A value with `f` applied to everything in it, from the inside out.
+pub(crate) fn map(value: &Value, f: &impl Fn(Value) -> Value) -> Value {
+    let all = |items: &[Value]| items.iter().map(|item| map(item, f)).collect();
+    f(match value {
+        Value::List(items) => Value::List(all(items)),
+        Value::Tuple(items) => Value::Tuple(all(items)),
+        Value::Dict(pairs) => Value::Dict(pairs.iter().map(|(k, v)| (map(k, f), map(v, f))).collect()),
+        Value::Kwargs(pairs) => Value::Kwargs(pairs.iter().map(|(k, v)| (k.clone(), map(v, f))).collect()),
+        leaf => leaf.clone(),
+    })
 }
