@@ -1,7 +1,8 @@
 //! Packs the agent: minifies its sources, joins and compresses them, once, when the crate is built.
 //!
 //! `python/MANIFEST` is the only list of the agent's modules: one `core NAME` or `deferred NAME` a
-//! line, the core in the order in which it is packed. What comes out, in `OUT_DIR`:
+//! line, the core in the order in which it is packed; `keep NAME` names a parameter that users pass by
+//! its name, so that it is not shortened. What comes out, in `OUT_DIR`:
 //!
 //! - `core.zlib`: `loader.py` NUL name NUL source NUL name NUL source ..., compressed;
 //! - `NAME.zlib` for each deferred module;
@@ -10,6 +11,7 @@
 //! No Python is needed to build.
 
 use mitogen_wire::python::{Lexer, TokenKind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroU64;
@@ -19,6 +21,10 @@ use std::path::{Path, PathBuf};
 #[expect(unreachable_pub, reason = "it is public in the crate that it belongs to")]
 mod minify;
 use minify::{Header, minify};
+
+#[path = "src/shorten.rs"]
+mod shorten;
+use shorten::shorten;
 
 /// Rounds of zopfli; measured on the agent, more gain nothing.
 const ITERATIONS: NonZeroU64 = NonZeroU64::new(15).expect("15 is not 0");
@@ -33,6 +39,7 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/minify.rs");
+    println!("cargo::rerun-if-changed=src/shorten.rs");
     // The directory too: a module that is added must be in the manifest.
     println!("cargo::rerun-if-changed={}", root.join("mitogen").display());
 
@@ -40,10 +47,11 @@ fn main() {
     manifest.check_complete(&root);
     let mut generated = String::from("// Written by build.rs.\n");
 
+    let modules = manifest.modules(&root);
     let mut pieces = vec![minified(&root.join("loader.py"))];
     for name in &manifest.core {
         pieces.push(name.clone().into_bytes());
-        pieces.push(minified(&module_path(&root, name)));
+        pieces.push(modules[name].clone());
     }
     assert!(pieces.iter().all(|piece| !piece.contains(&0)), "a NUL in the agent would end a piece of it");
     write(&out.join("core.zlib"), &compress(&pieces.join(&0)));
@@ -54,7 +62,7 @@ fn main() {
 
     generated.push_str("const DEFERRED: &[DeferredModule] = &[\n");
     for name in &manifest.deferred {
-        write(&out.join(format!("{name}.zlib")), &compress(&minified(&module_path(&root, name))));
+        write(&out.join(format!("{name}.zlib")), &compress(&modules[name]));
         let path = format!("{}.py", name.replace('.', "/"));
         let _ = writeln!(
             generated,
@@ -72,21 +80,32 @@ fn main() {
 struct Manifest {
     core: Vec<String>,
     deferred: Vec<String>,
+    keep: BTreeSet<String>,
 }
 
 impl Manifest {
     fn read(root: &Path) -> Manifest {
         let path = root.join("MANIFEST");
         let text = String::from_utf8(read(&path)).expect("the manifest is text");
-        let mut manifest = Manifest { core: Vec::new(), deferred: Vec::new() };
+        let mut manifest = Manifest { core: Vec::new(), deferred: Vec::new(), keep: BTreeSet::new() };
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["core", name] => manifest.core.push(name.to_owned()),
                 ["deferred", name] => manifest.deferred.push(name.to_owned()),
-                _ => panic!("{}: neither `core NAME` nor `deferred NAME`: {line:?}", path.display()),
+                ["keep", name] => drop(manifest.keep.insert(name.to_owned())),
+                _ => panic!("{}: not `core`, `deferred` or `keep` and a name: {line:?}", path.display()),
             }
         }
         manifest
+    }
+
+    /// The text of every module as it is packed.
+    fn modules(&self, root: &Path) -> BTreeMap<String, Vec<u8>> {
+        let names: Vec<&String> = self.core.iter().chain(&self.deferred).collect();
+        let sources: Vec<Vec<u8>> =
+            names.iter().map(|name| minified(&root.join(format!("{}.py", name.replace('.', "/"))))).collect();
+        let texts = shorten(&sources, &self.keep);
+        names.into_iter().cloned().zip(texts).collect()
     }
 
     /// Sees that no module of the directory was forgotten.
@@ -102,10 +121,6 @@ impl Manifest {
             );
         }
     }
-}
-
-fn module_path(root: &Path, name: &str) -> PathBuf {
-    root.join(format!("{}.py", name.replace('.', "/")))
 }
 
 fn minified(path: &Path) -> Vec<u8> {

@@ -1,5 +1,5 @@
 from os import*
-import os,sys,select
+import sys
 R,W=pipe()
 r,w=pipe()
 if fork():

@@ -38,6 +38,8 @@ mod literal;
 mod minify;
 pub mod plan;
 mod preamble;
+#[cfg(test)]
+mod shorten;
 
 pub use agent::{DeferredModule, core_modules, deferred_module, deferred_modules};
 pub use command::{Interpreter, boot_command};

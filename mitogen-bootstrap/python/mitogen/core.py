@@ -1,30 +1,26 @@
 """The names that user code may expect in a context, and the pickles that carry them."""
 import sys
 
+PY3 = sys.version_info > (3,)
 # The accelerator wants nothing of functools but `partial`; the real one would load ten more modules.
-if 'functools' not in sys.modules:
-    try:
-        import _functools
-        sys.modules['functools'] = _functools
-    except ImportError:
-        pass
+fake = PY3 and 'functools' not in sys.modules
+if fake:
+    import _functools
+    sys.modules['functools'] = _functools
 try:
+    from _pickle import dumps, Unpickler
+except ImportError:
     try:
-        from _pickle import dumps, Unpickler
+        from cPickle import dumps, Unpickler
     except ImportError:
-        try:
-            from cPickle import dumps, Unpickler
-        except ImportError:
-            from pickle import dumps, Unpickler
-finally:
-    if getattr(sys.modules.get('functools'), '__name__', 0) == '_functools':
-        del sys.modules['functools']
+        from pickle import dumps, Unpickler
+if fake:
+    del sys.modules['functools']
 try:
     from cStringIO import StringIO as BytesIO
 except ImportError:
     from _io import BytesIO
 
-PY3 = sys.version_info > (3,)
 BytesType = type(''.encode())
 UnicodeType = type(BytesType().decode())
 
@@ -52,10 +48,6 @@ class StreamError(Error):
 
 class ChannelError(Error):
     """The other end of a conversation is gone."""
-
-
-class TimeoutError(Error):
-    """Something did not happen in time."""
 
 
 class CallError(Error):
@@ -95,10 +87,7 @@ def call_error(kind, exc, tb):
 
 
 class Blob(BytesType):
-    """Bytes whose repr does not fill a log."""
-
-    def __repr__(self):
-        return '[blob: %d bytes]' % len(self)
+    """Bytes."""
 
     def __reduce__(self):
         return Blob, (BytesType(self),)
@@ -280,8 +269,7 @@ class Message(object):
             router.route(msg)
 
     def __repr__(self):
-        return 'Message(%s, %s, %s, %s, %s, %r..%d)' % (
-            self.dst_id, self.src_id, self.auth_id, self.handle, self.reply_to, self.data[:50], len(self.data))
+        return 'Message(%s)' % (self.__dict__,)
 
 
 class Dispatcher(object):

@@ -129,20 +129,15 @@ class Dispatcher(object):
             return self.fail(msg, chain)
         if os.getpid() != self.pid:
             # A fork of this process came back from the function.
-            flush()
-            os._exit(0)
+            sys.exit()
         self.reply(msg, result)
 
     def fail(self, msg, chain):
         """Reports the exception being handled."""
         kind, exc, tb = sys.exc_info()
         if os.getpid() != self.pid:
-            if kind is SystemExit and isinstance(exc.code, (int, type(None))):
-                flush()
-                os._exit(exc.code or 0)
-            sys.excepthook(kind, exc, tb)
-            flush()
-            os._exit(1)
+            # It ends as a program would.
+            raise
         # Our own frame is of no interest.
         error = core.call_error(kind, exc, tb.tb_next)
         del tb

@@ -1,6 +1,5 @@
 """Serves modules from memory, and asks the parent for what nobody else finds."""
 import sys
-import zlib
 
 try:
     from thread import allocate_lock, get_ident, start_new_thread
@@ -16,7 +15,7 @@ class Importer(object):
     On Python 3 it is the last finder, so it hears only of names that nobody else knows. Python 2 asks the finders before it looks itself.
     """
     def __init__(self, sources, blob):
-        # name -> (names of a package's children or None, file name or None if there is no such module, source; it is compressed if its file name is the parent's)
+        # name -> (names of a package's children or None, file name or None if there is no such module, source).
         # Names that the agent tries while it holds a lock of the link are never asked for.
         self.cache = {'_hashlib': (None, None, None)}
         for name in sources:
@@ -69,24 +68,22 @@ class Importer(object):
 
     def serves(self, fullname):
         """Whether the module comes from here. Submodules are asked for only if their package came from here and names them."""
-        if '.' in fullname:
-            package, name = fullname.rsplit('.', 1)
-            if package != 'mitogen' and name not in (self.cache.get(package, (None,))[0] or ()):
-                return False
-        return self.fetch(fullname)[1] is not None
+        package, name = ('.' + fullname).rsplit('.', 1)
+        if package in ('', '.mitogen') or name in (self.cache.get(package[1:], (None,))[0] or ()):
+            return self.fetch(fullname)[1]
 
     def find_spec(self, fullname, path=None, target=None):
         if self.serves(fullname):
-            spec = type(sys.__spec__)(fullname, self, origin=self.path(fullname), is_package=self.is_package(fullname))
-            return spec
+            return type(sys.__spec__)(fullname, self, is_package=self.is_package(fullname))
 
     def create_module(self, spec):
         return None
 
     def exec_module(self, module):
         name = module.__name__
-        module.__file__ = self.path(name)
-        exec(self.get_code(name), module.__dict__)
+        _, path, source = self.cache[name]
+        module.__file__ = path
+        exec(compile(source, path, 'exec', 0, 1), module.__dict__)
 
     def find_module(self, fullname, path=None):
         # Python 2 only: 3.12 no longer calls this, and before that find_spec came first.
@@ -96,7 +93,7 @@ class Importer(object):
 
     def load_module(self, fullname):
         module = sys.modules.get(fullname)
-        fresh = module is None
+        fresh = not module
         if fresh:
             sys.modules[fullname] = module = type(sys)(fullname)
         module.__loader__ = self
@@ -109,32 +106,18 @@ class Importer(object):
             self.exec_module(module)
         except:
             if fresh:
-                sys.modules.pop(fullname, None)
+                del sys.modules[fullname]
             raise
         return module
-
-    def path(self, fullname):
-        return self.cache[fullname][1]
 
     def is_package(self, fullname):
         return self.cache[fullname][0] is not None
 
-    def get_code(self, fullname):
-        return compile(self.source(fullname), self.path(fullname), 'exec', 0, 1)
-
-    def source(self, fullname):
-        _, path, source = self.cache[fullname]
-        if path.startswith('master:'):
-            # Before 2.7 a source had to end its last line.
-            source = zlib.decompress(source) + '\n'.encode()
-        return source
-
     def get_source(self, fullname):
-        if fullname in self.cache:
-            source = self.source(fullname)
-            if not isinstance(source, str):
-                source = source.decode('utf-8', 'replace')
-            return source
+        source = self.fetch(fullname)[2]
+        if source and not isinstance(source, str):
+            source = source.decode('utf-8', 'replace')
+        return source
 
 
 def elsewhere(fullname, importer):

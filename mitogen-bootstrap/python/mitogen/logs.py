@@ -1,17 +1,11 @@
-"""Log records of this context go to the root of the tree. Nothing is loaded or done until user code imports logging."""
+"""Log records of this context go to the root of the tree. This module comes when user code imports logging, never before."""
 import sys
 
 
-def install(router, level):
-    """Has records of at least `level` forwarded, now or as soon as there can be any."""
-    if 'logging' in sys.modules:
-        attach(router, level)
-    else:
-        sys.meta_path.insert(0, Hook(router, level))
-
-
-def attach(router, level):
+def attach(econtext):
+    """Has the records of logging, which is loaded, forwarded."""
     logging = sys.modules['logging']
+    router = econtext.router
 
     class Forwarder(logging.Handler):
         def emit(self, record):
@@ -23,39 +17,33 @@ def attach(router, level):
 
     root = logging.getLogger()
     root.addHandler(Forwarder())
-    root.setLevel(level)
+    root.setLevel(econtext.config['log_level'])
 
 
-class Hook(object):
-    """A finder that waits for logging; also the loader that completes it."""
+class Loader(object):
+    """Loads logging as it would have been without us, then attaches the handler."""
 
-    def __init__(self, *args):
-        self.args = args
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname == 'logging' and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            for finder in sys.meta_path:
-                spec = finder.find_spec(fullname, path)
-                if spec:
-                    self.loader = spec.loader
-                    spec.loader = self
-                    return spec
-
-    def create_module(self, spec):
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module):
-        module.__spec__.loader = module.__loader__ = self.loader
-        self.loader.exec_module(module)
-        attach(*self.args)
-
-    def find_module(self, fullname, path=None):
-        if fullname == 'logging' and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            return self
+    def __init__(self, econtext):
+        self.econtext = econtext
 
     def load_module(self, fullname):
+        # The thread that imports it holds the lock already, and may take it again.
         __import__(fullname)
-        attach(*self.args)
+        attach(self.econtext)
         return sys.modules[fullname]
+
+    def create_module(self, spec):
+        module = self.load_module(spec.name)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = self.spec
+
+
+def find(econtext):
+    """What a finder answers: a loader for Python 2, a spec for Python 3."""
+    loader = Loader(econtext)
+    if sys.version_info > (3,):
+        return type(sys.__spec__)('logging', loader)
+    return loader

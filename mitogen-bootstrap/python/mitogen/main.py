@@ -1,8 +1,9 @@
 """Makes a context of this process."""
 import os
 import sys
+import zlib
 import mitogen
-from mitogen import core, logs
+from mitogen import core
 from mitogen.broker import Broker
 from mitogen.dispatch import Dispatcher
 from mitogen.importer import get_ident, start_new_thread
@@ -44,14 +45,17 @@ class ExternalContext(object):
             fcntl.fcntl(fds[1], fcntl.F_SETFL, fcntl.fcntl(fds[1], fcntl.F_GETFL) | os.O_NONBLOCK)
         else:
             os.set_blocking(fds[1], False)
-        logs.install(router, config['log_level'])
         for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module):
             router.add_handler(fn, handle, True, True)
         importer.request = self.request_module
 
     def handle_load_module(self, msg):
         fullname, children, path, data, _ = msg.unpickle()
-        self.importer.handle_answer(str(fullname), children, path and 'master:' + path, data)
+        if path:
+            # Before 2.7 a source had to end its last line.
+            data = zlib.decompress(data) + '\n'.encode()
+            path = 'master:' + path
+        self.importer.handle_answer(str(fullname), children, path, data)
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))
@@ -59,6 +63,17 @@ class ExternalContext(object):
     def io_thread(self):
         self.importer.io_thread = get_ident()
         self.broker.run()
+
+
+class LogHook(object):
+    """A finder that has log records forwarded as soon as there can be any; the module for that comes only then."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == 'logging' and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            from mitogen import logs
+            return logs.find(mitogen.econtext)
+    find_module = find_spec
 
 
 def main(config, first_stage, importer):
@@ -75,11 +90,16 @@ def main(config, first_stage, importer):
     # Python 2 would clear it with its last reference.
     mitogen.main_module = sys.modules.pop('__main__')
     sys.executable = os.environ.pop('ARGV0')
-    econtext = ExternalContext(config, importer)
+    mitogen.econtext = econtext = ExternalContext(config, importer)
     for name in list(sys.modules):
         if sys.modules[name] is None:
             # What Python 2 took for relative imports of ours. Some of these modules may be asked for later.
             del sys.modules[name]
     os.write(econtext.stream.fd_out, 'EC2\n'.encode())
     start_new_thread(econtext.io_thread, ())
+    if 'logging' in sys.modules:
+        from mitogen import logs
+        logs.attach(econtext)
+    else:
+        sys.meta_path.insert(0, LogHook())
     econtext.dispatcher.run()
