@@ -24,10 +24,13 @@ except ImportError:
 BytesType = type(''.encode())
 UnicodeType = type(BytesType().decode())
 
-(GET_MODULE, CALL_FUNCTION, FORWARD_LOG, ADD_ROUTE, DEL_ROUTE, ALLOCATE_ID, SHUTDOWN, LOAD_MODULE, FORWARD_MODULE, DETACHING, CALL_SERVICE,
- STUB_CALL_SERVICE, GET_RESOURCE, LOAD_RESOURCE) = range(100, 114)
+# The handles that a context without children needs.
+GET_MODULE = 100
+CALL_FUNCTION = 101
+FORWARD_LOG = 102
+SHUTDOWN = 106
+LOAD_MODULE = 107
 IS_DEAD = 999
-CHUNK_SIZE = 131072
 
 # The router of this process.
 router = None

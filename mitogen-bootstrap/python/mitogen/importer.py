@@ -4,7 +4,7 @@ import sys
 try:
     from thread import allocate_lock, get_ident, start_new_thread
 except ImportError:
-    from _thread import allocate_lock, get_ident, start_new_thread
+    from _thread import allocate_lock, get_ident, start_new_thread  # novm
 if sys.version_info < (3,):
     import imp
 
@@ -22,42 +22,32 @@ class Importer(object):
             self.cache[name] = None, name.replace('.', '/') + '.py', sources[name]
         # The compressed agent, as its children will need it.
         self.core_blob = blob
-        self.lock = allocate_lock()
-        # Names asked for -> locks of the threads that wait for them.
+        # Names asked for -> locks that are held until the answer has come. They stay, so nothing is asked for twice.
         self.waiting = {}
-        self.io_thread = None
 
+    # The thread that must not wait.
+    io_thread = None
     # Asks the parent for a module, who answers with `handle_answer`; None as long as nobody can be asked.
     request = None
 
-    def handle_answer(self, fullname, children, path, data):
-        """Takes an answer, which wakes who waits for it."""
-        self.lock.acquire()
-        self.cache.setdefault(fullname, (children, path, data))
-        locks = self.waiting.pop(fullname, [])
-        self.lock.release()
-        for lock in locks:
-            lock.release()
+    def handle_answer(self, fullname, *answer):
+        """Takes (children, path, source), and wakes who waits for it."""
+        if fullname not in self.cache:
+            self.cache[fullname] = answer
+            if fullname in self.waiting:
+                self.waiting[fullname].release()
 
     def fetch(self, fullname):
         """What is known of a module; waits for the parent's answer if need be."""
         if fullname not in self.cache and self.request and get_ident() != self.io_thread:
             lock = allocate_lock()
             lock.acquire()
-            self.lock.acquire()
-            ask = self.request
-            if fullname in self.cache or not ask:
-                ask = None
+            if self.waiting.setdefault(fullname, lock) is lock and fullname not in self.cache:
+                self.request(fullname)
+            lock = self.waiting[fullname]
+            while fullname not in self.cache:
+                lock.acquire()
                 lock.release()
-            else:
-                locks = self.waiting.setdefault(fullname, [])
-                locks.append(lock)
-                if len(locks) > 1:
-                    ask = None
-            self.lock.release()
-            if ask:
-                ask(fullname)
-            lock.acquire()
         return self.cache.get(fullname, (None, None, None))
 
     def close(self):
@@ -87,7 +77,7 @@ class Importer(object):
 
     def find_module(self, fullname, path=None):
         # Python 2 only: 3.12 no longer calls this, and before that find_spec came first.
-        if '.' in fullname or fullname in self.cache or not elsewhere(fullname, self):
+        if '.' in fullname or fullname in self.cache or not elsewhere(fullname):
             if self.serves(fullname):
                 return self
 
@@ -120,11 +110,8 @@ class Importer(object):
         return source
 
 
-def elsewhere(fullname, importer):
-    """Whether Python 2 will find a top-level module itself."""
-    for finder in sys.meta_path:
-        if finder is not importer and finder.find_module(fullname):
-            return True
+def elsewhere(fullname):
+    """Whether Python 2 will find a top-level module itself. Other finders were asked before us."""
     try:
         handle = imp.find_module(fullname)[0]
         if handle:

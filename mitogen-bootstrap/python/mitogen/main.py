@@ -41,10 +41,10 @@ class ExternalContext(object):
             # Later ones inherit no descriptor, and have os.set_blocking.
             import fcntl
             for fd in fds + list(broker.outputs):
-                fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-            fcntl.fcntl(fds[1], fcntl.F_SETFL, fcntl.fcntl(fds[1], fcntl.F_GETFL) | os.O_NONBLOCK)
+                fcntl.fcntl(fd, fcntl.F_SETFD, 1)
+            fcntl.fcntl(fds[1], fcntl.F_SETFL, os.O_NONBLOCK)
         else:
-            os.set_blocking(fds[1], False)
+            os.set_blocking(fds[1], False)  # novm
         for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module):
             router.add_handler(fn, handle, True, True)
         importer.request = self.request_module
@@ -69,7 +69,7 @@ class LogHook(object):
     """A finder that has log records forwarded as soon as there can be any; the module for that comes only then."""
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname == 'logging' and self in sys.meta_path:
+        if fullname == 'logging':
             sys.meta_path.remove(self)
             from mitogen import logs
             return logs.find(mitogen.econtext)
@@ -91,10 +91,6 @@ def main(config, first_stage, importer):
     mitogen.main_module = sys.modules.pop('__main__')
     sys.executable = os.environ.pop('ARGV0')
     mitogen.econtext = econtext = ExternalContext(config, importer)
-    for name in list(sys.modules):
-        if sys.modules[name] is None:
-            # What Python 2 took for relative imports of ours. Some of these modules may be asked for later.
-            del sys.modules[name]
     os.write(econtext.stream.fd_out, 'EC2\n'.encode())
     start_new_thread(econtext.io_thread, ())
     if 'logging' in sys.modules:

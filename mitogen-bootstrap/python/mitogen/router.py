@@ -1,5 +1,5 @@
 """Who gets a message: a handler here, or the link towards its destination. No descriptor and no thread is known here; a link is anything with `send(msg)`."""
-from mitogen.core import CALL_FUNCTION, FORWARD_LOG, Context, IS_DEAD, Message, to_text
+from mitogen.core import FORWARD_LOG, Context, IS_DEAD, Message, to_text
 
 
 class Router(object):
@@ -31,9 +31,6 @@ class Router(object):
             self.last_handle = handle = self.last_handle + 1
         self.handlers[handle] = fn, persist, trusted, respondent
         return handle
-
-    def del_handler(self, handle):
-        self.handlers.pop(handle, None)
 
     def log(self, name, level, text):
         """Sends a log record to the root of the tree."""
