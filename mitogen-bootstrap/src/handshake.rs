@@ -117,6 +117,8 @@ pub struct Handshake {
     hint: Option<String>,
     lines: Lines,
     question: Question,
+    /// The secret that a refusal is about.
+    last_sent: Option<SecretName>,
     exit: Option<Exit>,
     /// Channels that may still bring something; all closed and the exit known = decided.
     open: Open,
@@ -163,6 +165,7 @@ impl Handshake {
             hint: plan.hint.clone(),
             lines: Lines::default(),
             question: Question::Open,
+            last_sent: None,
             exit: None,
             open: Open {
                 stdout: true,
@@ -403,6 +406,7 @@ impl Handshake {
             Answer::Secret(secret) => {
                 state.sent = true;
                 let secret = secret.clone();
+                self.last_sent = Some(secret.name().clone());
                 self.question = Question::Answered;
                 self.lines.blot(secret.expose());
                 self.outputs.push_back(Output::SendSecret(secret));
@@ -429,21 +433,17 @@ impl Handshake {
             Some(Exit::Status(status)) => Some(status),
             _ => None,
         };
-        let sent = self.prompts.iter().find_map(|p| match &p.prompt.answer {
-            Answer::Secret(secret) if p.sent => Some(secret.name().clone()),
-            _ => None,
-        });
         let phase = self.phase();
         if phase <= Phase::Interpreter
             && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
         {
-            let kind = match (kind, sent) {
+            return match (kind, self.last_sent.clone()) {
                 (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
-                    FailureKind::WrongSecret(name)
+                    let advice = format!("check the {name}, and what else the host demands");
+                    self.fail(FailureKind::WrongSecret(name), Some(advice));
                 }
-                (kind, _) => kind,
+                (kind, _) => self.fail(kind, Some(advice)),
             };
-            return self.fail(kind, Some(advice));
         }
         let crashed = phase >= Phase::FirstStage && self.lines.any(|l| l.starts_with("Traceback ("));
         match status {

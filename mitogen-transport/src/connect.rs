@@ -19,6 +19,8 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long, after the tool's end, its channels may take to bring what is left in them. Someone
 /// else may hold them open for ever.
 const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a tool whose attempt has failed may take to end after SIGTERM.
+const TERM_PATIENCE: Duration = Duration::from_millis(200);
 /// After how long a text without a line feed on the terminal is a question.
 const QUIET: Duration = Duration::from_millis(400);
 
@@ -269,8 +271,8 @@ impl<'a> Driver<'a> {
     async fn failed(self, failure: Failure, started: Instant) -> Box<ConnectError> {
         let error = ConnectError::new(self.plan, failure, started.elapsed());
         let Spawned { process, .. } = self.spawned;
-        process.kill();
-        process.stop(Duration::from_secs(1), Duration::ZERO).await;
+        // Politely at first: ssh may have a control socket to remove.
+        process.stop(Duration::ZERO, TERM_PATIENCE).await;
         error
     }
 }

@@ -107,6 +107,9 @@ impl Ssh {
     }
 
     /// The account's password, for when the host asks for one. It is sent at most once.
+    ///
+    /// It answers the first hidden question, whoever asks: with a jump host that wants a password
+    /// too, that is the jump host. Give jump hosts a key.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Ssh {
         self.password = Some(Secret::new("password", password));

@@ -1,6 +1,6 @@
 //! What the tests of this crate share. They run one at a time, so that descriptors and children
 //! can be counted.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use mitogen_bootstrap::plan::{BootPlan, Wiring};
 use mitogen_bootstrap::{BootConfig, Preamble};
@@ -18,10 +18,7 @@ pub fn alone<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (children_before, fds_before) = (children(), fds());
     {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         runtime.block_on(story());
     }
     let deadline = Instant::now() + Duration::from_secs(3);
@@ -65,6 +62,16 @@ pub fn children() -> BTreeSet<u32> {
             return found;
         }
     }
+}
+
+/// The descriptors that this process was started with and hands on to any child: not ours.
+pub fn inherited() -> BTreeSet<u32> {
+    let passed_on = |fd: &u32| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+        let flags = info.lines().find_map(|l| l.strip_prefix("flags:"));
+        flags.and_then(|f| u32::from_str_radix(f.trim(), 8).ok()).is_some_and(|f| f & 0o2_000_000 == 0)
+    };
+    fds().into_iter().filter(passed_on).collect()
 }
 
 fn fds() -> BTreeSet<u32> {
