@@ -174,7 +174,7 @@ impl<'a> Module<'a> {
             let text = self.text(at);
             let formatted = self.is(at, TokenKind::String)
                 && text.iter().take_while(|b| b.is_ascii_alphabetic()).any(|b| b"fFtT".contains(b));
-            !formatted && !(self.is_bare(at) && REVEALING.contains(&text))
+            !(formatted || (self.is_bare(at) && REVEALING.contains(&text)))
         })
     }
 

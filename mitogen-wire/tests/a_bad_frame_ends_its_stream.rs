@@ -1,10 +1,10 @@
 //! What is wrong with a stream is said once, at the first byte where it can be known, and for good.
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{UP, all_formats, frames, read, reader};
 use mitogen_wire::{Decoder, Encoding, FrameError, FrameFormat, Integrity, Layout};
-use support::{UP, all_formats, frames, read, reader};
 
 const COMPACT: FrameFormat = FrameFormat { layout: Layout::Compact, integrity: Integrity::None };
 
@@ -20,7 +20,7 @@ fn text_in_place_of_a_frame_is_refused_at_its_second_byte() {
 
 #[test]
 fn a_negative_context_is_refused_in_a_compact_frame() {
-    let sound = frames(&COMPACT, &[support::carrying(Encoding::Implied, "")]).concat();
+    let sound = frames(&COMPACT, &[framing::carrying(Encoding::Implied, "")]).concat();
     for at in [0, 2] {
         let mut stream = sound.clone();
         stream[at] = 0xff;
@@ -33,12 +33,12 @@ fn a_negative_context_is_refused_in_a_compact_frame() {
 #[test]
 fn an_oversize_frame_is_refused_before_its_body_comes() {
     for format in all_formats() {
-        let stream = frames(&format, &[support::carrying(Encoding::Implied, vec![0; 101])]).concat();
+        let stream = frames(&format, &[framing::carrying(Encoding::Implied, vec![0; 101])]).concat();
         let mut decoder = Decoder::new(&format, UP, 100);
         let mut head = BytesMut::from(&stream[..format.head_len()]);
         assert_eq!(decoder.decode(&mut head), Err(FrameError::TooLong { length: 101, limit: 100 }));
 
-        let fits = frames(&format, &[support::carrying(Encoding::Implied, vec![0; 100])]);
+        let fits = frames(&format, &[framing::carrying(Encoding::Implied, vec![0; 100])]);
         assert_eq!(read(Decoder::new(&format, UP, 100), fits).1, Ok(()));
     }
 }
@@ -46,7 +46,7 @@ fn an_oversize_frame_is_refused_before_its_body_comes() {
 #[test]
 fn a_stream_that_ends_inside_a_frame_is_truncated() {
     for format in all_formats() {
-        let stream = frames(&format, &[support::carrying(Encoding::Implied, "payload")]).concat();
+        let stream = frames(&format, &[framing::carrying(Encoding::Implied, "payload")]).concat();
         for have in 1..stream.len() {
             assert_eq!(
                 read(reader(&format), [&stream[..have]]),
@@ -60,7 +60,7 @@ fn a_stream_that_ends_inside_a_frame_is_truncated() {
 
 #[test]
 fn nothing_is_read_after_a_bad_frame() {
-    let sound = frames(&FrameFormat::UNSIGNED, &[support::carrying(Encoding::Implied, "x")]).concat();
+    let sound = frames(&FrameFormat::UNSIGNED, &[framing::carrying(Encoding::Implied, "x")]).concat();
     let mut decoder = reader(&FrameFormat::UNSIGNED);
     assert!(decoder.decode(&mut BytesMut::from("garbage")).is_err());
     for _ in 0..2 {

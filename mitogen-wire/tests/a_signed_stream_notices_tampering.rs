@@ -1,14 +1,14 @@
 //! Whoever alters a signed stream in any way is noticed, and nothing that was not sent comes out.
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{UP, frames, messages, read, reader, signed_formats};
 use mitogen_wire::{
     DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameError, FrameFormat, Integrity, Layout,
     SessionKey,
 };
 use proptest::prelude::*;
-use support::{UP, frames, messages, read, reader, signed_formats};
 
 fn any_signed() -> impl Strategy<Value = FrameFormat> {
     proptest::sample::select(signed_formats())
@@ -16,7 +16,7 @@ fn any_signed() -> impl Strategy<Value = FrameFormat> {
 
 fn three_frames(format: &FrameFormat) -> Vec<Vec<u8>> {
     // All three alike, so that nothing but their place in the stream tells them apart.
-    frames(format, &vec![support::carrying(Encoding::Implied, "the same"); 3])
+    frames(format, &vec![framing::carrying(Encoding::Implied, "the same"); 3])
 }
 
 #[test]
@@ -131,7 +131,7 @@ proptest! {
 #[test]
 fn the_two_directions_of_a_link_do_not_disturb_each_other() {
     for format in signed_formats() {
-        let message = support::carrying(Encoding::Implied, "x");
+        let message = framing::carrying(Encoding::Implied, "x");
         for direction in [Direction::ParentToChild, Direction::ChildToParent] {
             let mut encoder = Encoder::new(&format, direction, DEFAULT_MAX_PAYLOAD);
             let mut decoder = Decoder::new(&format, direction, DEFAULT_MAX_PAYLOAD);

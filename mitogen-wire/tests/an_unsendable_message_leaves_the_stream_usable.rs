@@ -1,10 +1,10 @@
 //! A message that fits no frame is refused, and the next one goes out as if it had never been.
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{UP, all_formats, carrying, frames};
 use mitogen_wire::{ContextId, Encoder, Encoding, FrameError, Handle, Layout, Message};
-use support::{UP, all_formats, carrying, frames};
 
 #[test]
 fn an_unsendable_message_leaves_the_stream_usable() {

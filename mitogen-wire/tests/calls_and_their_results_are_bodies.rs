@@ -1,11 +1,11 @@
 //! CALL_FUNCTION, results and errors: what is written, what is read, and what is refused.
 
-mod support;
+mod framing;
 
+use framing::{carrying, pickle};
 use mitogen_wire::body::{BodyError, CallError, CallFunction, CallResult, Dead};
 use mitogen_wire::pickle::{MAX_CALL_ERROR_CHARS, write};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value};
-use support::{carrying, pickle};
 
 fn pickled(value: &Value) -> Message {
     carrying(Encoding::Pickle, write(value).expect("it can be pickled"))

@@ -1,13 +1,13 @@
 //! Every frame of vectors/frames.txt is written as it stands there, and read back from there.
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{field, records, unhex};
 use mitogen_wire::{
     ContextId, DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameFormat, Handle, Integrity,
     Layout, Message, ReplyTo, SessionKey,
 };
-use support::{field, records, unhex};
 
 fn message(text: &str) -> Message {
     let get = |name: &str| {

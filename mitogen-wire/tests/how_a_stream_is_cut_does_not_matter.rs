@@ -1,10 +1,10 @@
 //! A stream, sound or not, gives the same messages and the same end however its bytes arrive.
 
-mod support;
+mod framing;
 
+use framing::{all_formats, any_format, frames, messages, read, reader};
 use mitogen_wire::Decoder;
 use proptest::prelude::*;
-use support::{all_formats, any_format, frames, messages, read, reader};
 
 /// Cuts `stream` at the given places, taken modulo its length.
 fn cut(stream: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
@@ -32,7 +32,7 @@ proptest! {
         let at = at % stream.len();
         stream[at] ^= with;
         stream.truncate(keep % (stream.len() * 2));
-        let limited = || Decoder::new(&format, support::UP, 150);
+        let limited = || Decoder::new(&format, framing::UP, 150);
         let whole = read(limited(), [&stream]);
         prop_assert_eq!(&read(limited(), cut(&stream, &places)), &whole);
         prop_assert_eq!(&read(limited(), stream.chunks(1)), &whole);
@@ -40,7 +40,7 @@ proptest! {
 
     #[test]
     fn of_noise(format in any_format(), noise in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let limited = || Decoder::new(&format, support::UP, 150);
+        let limited = || Decoder::new(&format, framing::UP, 150);
         prop_assert_eq!(read(limited(), noise.chunks(1)), read(limited(), [&noise]));
     }
 }
@@ -49,7 +49,7 @@ proptest! {
 fn and_a_reader_is_told_how_much_is_missing() {
     for format in all_formats() {
         let mut decoder = reader(&format);
-        let sent = support::carrying(mitogen_wire::Encoding::Implied, vec![1; 500]);
+        let sent = framing::carrying(mitogen_wire::Encoding::Implied, vec![1; 500]);
         let stream = frames(&format, &[sent]).concat();
         let mut input = bytes::BytesMut::new();
         assert_eq!(decoder.wants(0), format.head_len());

@@ -1,11 +1,11 @@
 //! LOAD_MODULE and the answer to ALLOCATE_ID: what is written, what is read, what is refused.
 
-mod support;
+mod framing;
 
+use framing::{carrying, pickle};
 use mitogen_wire::body::{BodyError, IdBlock, LoadModule, LoadedModule};
 use mitogen_wire::pickle::write;
 use mitogen_wire::{ContextId, Encoding, Message, Value};
-use support::{carrying, pickle};
 
 fn pickled(value: &Value) -> Message {
     carrying(Encoding::Pickle, write(value).expect("it can be pickled"))

@@ -1,11 +1,11 @@
 //! Every pickle of vectors/pickles.txt is read as the value that stands there; and what we write
 //! for that value is read as the same.
 
-mod support;
+mod framing;
 
+use framing::{field, pickle, records};
 use mitogen_wire::pickle::{Limits, read, read_many, write};
 use mitogen_wire::{ContextId, Value};
-use support::{field, pickle, records};
 
 fn text(text: &str) -> Value {
     Value::from(text)

@@ -1,12 +1,12 @@
 //! Bodies that are text: what is written, what is read, and what is refused.
 
-mod support;
+mod framing;
 
+use framing::carrying;
 use mitogen_wire::body::{AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, Shutdown};
 use mitogen_wire::pickle::MAX_CONTEXT_NAME_CHARS;
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use proptest::prelude::*;
-use support::carrying;
 
 fn text(payload: impl AsRef<[u8]>) -> Message {
     carrying(Encoding::Implied, payload.as_ref().to_vec())

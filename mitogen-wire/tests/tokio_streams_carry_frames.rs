@@ -1,12 +1,12 @@
 //! Feature `codec`: frames over `tokio_util`'s codec traits.
 #![cfg(feature = "codec")]
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{UP, all_formats, carrying, frames, reader};
 use mitogen_wire::codec::{CodecError, FrameCodec};
 use mitogen_wire::{DEFAULT_MAX_PAYLOAD, Encoder, Encoding, FrameError, FrameFormat};
-use support::{UP, all_formats, carrying, frames, reader};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 #[test]
@@ -15,17 +15,15 @@ fn both_ways_between_two_ends() {
         let mut child = FrameCodec::new(&format, UP, DEFAULT_MAX_PAYLOAD);
         let mut parent = FrameCodec::new(&format, UP.reversed(), DEFAULT_MAX_PAYLOAD);
         let message = carrying(Encoding::Implied, "x");
-        for (from, to) in [(&mut child, &mut parent)] {
-            let mut wire = BytesMut::new();
-            from.encode(&message, &mut wire).expect("the message fits");
-            from.encode(message.clone(), &mut wire).expect("the message fits");
-            assert_eq!(to.decode(&mut wire).expect("sound"), Some(message.clone()));
-            assert_eq!(to.decode_eof(&mut wire).expect("sound"), Some(message.clone()));
-            assert_eq!(to.decode_eof(&mut wire).expect("sound"), None);
+        let mut wire = BytesMut::new();
+        child.encode(&message, &mut wire).expect("the message fits");
+        child.encode(message.clone(), &mut wire).expect("the message fits");
+        assert_eq!(parent.decode(&mut wire).expect("sound"), Some(message.clone()));
+        assert_eq!(parent.decode_eof(&mut wire).expect("sound"), Some(message.clone()));
+        assert_eq!(parent.decode_eof(&mut wire).expect("sound"), None);
 
-            to.encode(&message, &mut wire).expect("the message fits");
-            assert_eq!(from.decode(&mut wire).expect("sound"), Some(message.clone()));
-        }
+        parent.encode(&message, &mut wire).expect("the message fits");
+        assert_eq!(child.decode(&mut wire).expect("sound"), Some(message));
     }
 }
 

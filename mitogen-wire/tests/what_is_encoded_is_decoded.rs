@@ -1,11 +1,11 @@
 //! Messages survive their way through frames of every format.
 
-mod support;
+mod framing;
 
 use bytes::BytesMut;
+use framing::{UP, any_format, any_message, frames, messages, read, reader};
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Encoder, Encoding, FrameFormat, Message};
 use proptest::prelude::*;
-use support::{UP, any_format, any_message, frames, messages, read, reader};
 
 proptest! {
     #[test]
@@ -45,7 +45,7 @@ proptest! {
 fn without_copying_the_payload_on_its_way_in() {
     let sent = Message::new(ContextId(1), ContextId(0), mitogen_wire::Handle(1000))
         .with_payload(Encoding::Raw, vec![7; 4096]);
-    for format in support::all_formats() {
+    for format in framing::all_formats() {
         let mut input = BytesMut::from(&frames(&format, std::slice::from_ref(&sent)).concat()[..]);
         let at = input[format.head_len()..].as_ptr();
         let received = reader(&format).decode(&mut input).expect("sound").expect("whole");

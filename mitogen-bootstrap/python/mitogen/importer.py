@@ -4,7 +4,7 @@ import sys
 try:
     from thread import allocate_lock, get_ident, start_new_thread
 except ImportError:
-    from _thread import allocate_lock, get_ident, start_new_thread
+    from _thread import allocate_lock, get_ident, start_new_thread  # novm
 if sys.version_info < (3,):
     import imp
 

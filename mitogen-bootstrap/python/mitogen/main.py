@@ -44,7 +44,7 @@ class ExternalContext(object):
                 fcntl.fcntl(fd, fcntl.F_SETFD, 1)
             fcntl.fcntl(fds[1], fcntl.F_SETFL, os.O_NONBLOCK)
         else:
-            os.set_blocking(fds[1], False)
+            os.set_blocking(fds[1], False)  # novm
         for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module):
             router.add_handler(fn, handle, True, True)
         importer.request = self.request_module

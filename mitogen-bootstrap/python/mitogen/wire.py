@@ -17,7 +17,7 @@ try:
 except ImportError:
     slow = 0
     try:
-        from hashlib import sha1
+        from hashlib import sha1  # novm
     except ImportError:
         from sha import new as sha1
 

@@ -387,7 +387,7 @@ impl<'a> Reader<'a> {
         if node.kind != kind {
             return Err(self.malformed("items for what is not a list or dict"));
         }
-        if kind == NodeKind::Dict && (self.stack.len() - start) % 2 != 0 {
+        if kind == NodeKind::Dict && !(self.stack.len() - start).is_multiple_of(2) {
             return Err(self.malformed("a key without a value"));
         }
         node.items.extend_from_slice(&self.stack[start..]);

@@ -44,10 +44,10 @@ pub fn write(value: &Value) -> Result<Bytes, PickleError> {
     Ok(out.into())
 }
 
-/// As [`write`], at the end of a buffer. Nothing is written in case of an error.
+/// As [`write()`], at the end of a buffer. Nothing is written in case of an error.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_into(value: &Value, out: &mut Vec<u8>) -> Result<(), PickleError> {
     let size = 3 + size_of_value(value, 0)?;
     out.reserve_exact(size);

@@ -1,130 +1,110 @@
-//! What several tests need: the vector files, messages of every kind, a decoder run to its end.
+//! Real interpreters as oracles.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-use bytes::{Bytes, BytesMut};
-use mitogen_wire::{
-    ContextId, DEFAULT_MAX_PAYLOAD, Decoder, Direction, Encoder, Encoding, FrameError, FrameFormat, Handle,
-    Integrity, Layout, Message, ReplyTo, SessionKey,
-};
-use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-pub const UP: Direction = Direction::ChildToParent;
+/// The versions that every release is tested on.
+pub const VERSIONS: [&str; 9] = ["2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
 
-/// The records of a vector file: (field, value) lines between blank ones. See vectors/README.md.
-pub fn records(text: &str) -> Vec<Vec<(&str, &str)>> {
-    let mut records = vec![Vec::new()];
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-        match line.split_once(':') {
-            None => records.push(Vec::new()),
-            Some((field, value)) => {
-                records.last_mut().expect("never empty").push((field.trim(), value.trim()));
+/// An interpreter of this machine.
+#[derive(Clone, Debug)]
+pub struct Python {
+    /// For example `3.12`.
+    pub version: String,
+    pub path: PathBuf,
+}
+
+impl Python {
+    /// Runs `script` with `input` on standard input; returns its standard output.
+    ///
+    /// Panics if it fails.
+    pub fn run(&self, script: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new(&self.path)
+            .args(["-W", "ignore", "-c", script])
+            .args(args)
+            .env_remove("PYTHONPATH")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the interpreter starts");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // A script that fails early closes the pipe; its exit status says so.
+                let _ = stdin.write_all(input);
+            });
+            child.wait_with_output().expect("the interpreter ends")
+        });
+        assert!(output.status.success(), "Python {} failed: {}", self.version, output.status);
+        output.stdout
+    }
+}
+
+/// Every interpreter of [`VERSIONS`] that this machine has: pyenv's, then those on `PATH`.
+///
+/// Those that it lacks are named on standard error.
+pub fn pythons() -> Vec<Python> {
+    let mut found = BTreeMap::new();
+    for directory in pyenv_versions() {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = directory.join("bin/python");
+        for version in VERSIONS {
+            let patch = name.strip_prefix(version).is_some_and(|rest| rest.starts_with('.'));
+            if patch && path.exists() {
+                found.entry(version).or_insert(path.clone());
             }
         }
     }
-    records.retain(|record| !record.is_empty());
-    records
-}
-
-/// The first value of a field.
-pub fn field<'a>(record: &[(&str, &'a str)], name: &str) -> &'a str {
-    record.iter().find(|(field, _)| *field == name).unwrap_or_else(|| panic!("no {name} in {record:?}")).1
-}
-
-pub fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().filter(|c| *c != ' ').map(|c| c.to_digit(16).expect("hexadecimal") as u8).collect();
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-}
-
-/// The payload of a record of pickles.txt.
-pub fn pickle(name: &str) -> Bytes {
-    let records = records(include_str!("../vectors/pickles.txt"));
-    let record = records.iter().find(|record| field(record, "name") == name).expect("there is such a vector");
-    unhex(field(record, "bytes")).into()
-}
-
-/// A message that carries `payload` under `encoding`, for a body to be read from.
-pub fn carrying(encoding: Encoding, payload: impl Into<Bytes>) -> Message {
-    Message::new(ContextId(7), ContextId(0), Handle(1000)).with_payload(encoding, payload)
-}
-
-pub fn all_formats() -> Vec<FrameFormat> {
-    let mut formats = Vec::new();
-    for layout in [Layout::Wide, Layout::Compact] {
-        for integrity in [Integrity::None, Integrity::Signed(SessionKey::from_random([3; 16]))] {
-            formats.push(FrameFormat { layout, integrity });
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    for version in VERSIONS {
+        for directory in std::env::split_paths(&search) {
+            let path = directory.join(format!("python{version}"));
+            if path.exists() && !directory.ends_with("shims") {
+                found.entry(version).or_insert(path);
+            }
+        }
+        if !found.contains_key(version) {
+            eprintln!("SKIPPED: Python {version} is not on this machine");
         }
     }
-    formats
-}
-
-pub fn signed_formats() -> Vec<FrameFormat> {
-    all_formats().into_iter().filter(|format| format.integrity != Integrity::None).collect()
-}
-
-pub fn any_format() -> impl Strategy<Value = FrameFormat> {
-    proptest::sample::select(all_formats())
-}
-
-/// Any message that both layouts can express: a compact frame has neither authority nor encoding.
-pub fn any_message() -> impl Strategy<Value = Message> {
-    let reply_to = prop_oneof![
-        Just(ReplyTo::Nobody),
-        Just(ReplyTo::Dead),
-        (1000u32..).prop_map(|handle| ReplyTo::Handle(Handle(handle))),
-    ];
-    let payload = proptest::collection::vec(any::<u8>(), 0..200);
-    (0u32..0x8000, 0u32..0x8000, any::<u32>(), reply_to, payload).prop_map(
-        |(dst, src, handle, reply_to, payload)| Message {
-            dst: ContextId(dst),
-            src: ContextId(src),
-            auth: ContextId(src),
-            handle: Handle(handle),
-            reply_to,
-            encoding: Encoding::Implied,
-            payload: payload.into(),
-        },
-    )
-}
-
-pub fn messages() -> impl Strategy<Value = Vec<Message>> {
-    proptest::collection::vec(any_message(), 1..6)
-}
-
-/// Each message's frame, in order, of one stream that flows up.
-pub fn frames(format: &FrameFormat, messages: &[Message]) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(format, UP, DEFAULT_MAX_PAYLOAD);
-    messages
+    VERSIONS
         .iter()
-        .map(|message| {
-            let mut frame = BytesMut::new();
-            encoder.encode(message, &mut frame).expect("the message fits");
-            frame.to_vec()
+        .filter_map(|&version| {
+            Some(Python { version: version.to_owned(), path: found.get(version)?.clone() })
         })
         .collect()
 }
 
-/// What a decoder makes of a stream that comes in pieces: its messages, and how it ended.
-pub fn read(
-    mut decoder: Decoder,
-    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
-) -> (Vec<Message>, Result<(), FrameError>) {
-    let mut input = BytesMut::new();
-    let mut messages = Vec::new();
-    for piece in pieces {
-        input.extend_from_slice(piece.as_ref());
-        loop {
-            match decoder.decode(&mut input) {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => break,
-                Err(error) => return (messages, Err(error)),
-            }
-        }
-    }
-    let end = decoder.finish(&input);
-    (messages, end)
+fn pyenv_versions() -> Vec<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT")
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".pyenv")));
+    let Some(entries) = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok()) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-pub fn reader(format: &FrameFormat) -> Decoder {
-    Decoder::new(format, UP, DEFAULT_MAX_PAYLOAD)
+/// How many bytes of source to take from an interpreter's library: a sample, or all of it when
+/// `MITOGEN_TEST_WHOLE` is set.
+pub fn library_budget(sample: usize) -> String {
+    if std::env::var_os("MITOGEN_TEST_WHOLE").is_some() { usize::MAX.to_string() } else { sample.to_string() }
+}
+
+/// Splits what a script wrote as records: decimal length, newline, that many bytes.
+pub fn records(mut output: &[u8]) -> Vec<&[u8]> {
+    let mut records = Vec::new();
+    while let Some(newline) = output.iter().position(|&b| b == b'\n') {
+        let length: usize = std::str::from_utf8(&output[..newline])
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .expect("a record begins with its length");
+        let (record, rest) = output[newline + 1..].split_at(length);
+        records.push(record);
+        output = rest;
+    }
+    records
 }

@@ -1,0 +1,100 @@
+//! What the end-to-end tests share.
+#![allow(dead_code, unreachable_pub)] // each test file uses its own part of this
+
+use mitogen::{Context, Local, Router};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Every supported interpreter that this machine has: those of pyenv, then those in `PATH`.
+/// Says out loud which are missing.
+pub fn interpreters() -> Vec<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| Some(home()?.join(".pyenv")));
+    let mut found = Vec::new();
+    let versions = ["2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
+    for version in versions {
+        let in_pyenv = root.as_deref().and_then(|root| in_pyenv(root, version));
+        let in_path = || which(&format!("python{version}"));
+        match in_pyenv.or_else(in_path) {
+            Some(path) => found.push(path),
+            None => eprintln!("SKIPPED: no python{version} on this machine"),
+        }
+    }
+    assert!(!found.is_empty(), "no Python at all on this machine");
+    found
+}
+
+/// One interpreter of major version 2, if there is one.
+pub fn python2() -> Option<PathBuf> {
+    interpreters().into_iter().next().filter(|path| path.to_string_lossy().contains("2.7"))
+}
+
+fn in_pyenv(root: &Path, version: &str) -> Option<PathBuf> {
+    let prefix = format!("{version}.");
+    let mut candidates: Vec<PathBuf> = std::fs::read_dir(root.join("versions"))
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+        .map(|path| path.join("bin/python"))
+        .filter(|path| path.exists())
+        .collect();
+    candidates.sort();
+    candidates.pop()
+}
+
+fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.exists())
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// A context under one interpreter.
+pub async fn connect(router: &Router, python: &Path) -> Context {
+    let method = Local::new().python(python.to_string_lossy());
+    router.connect(method).await.unwrap_or_else(|error| panic!("{}: {error}", python.display()))
+}
+
+/// A router and a context under whichever interpreter is found first.
+pub async fn one_context() -> (Router, Context) {
+    let router = Router::new().expect("a router");
+    let context = router.connect(Local::new()).await.expect("a context");
+    (router, context)
+}
+
+/// Whether a process exists, be it only as a zombie.
+pub fn process_exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Waits until a process is gone, zombie included.
+pub fn wait_gone(pid: u32, limit: Duration) {
+    let start = Instant::now();
+    while process_exists(pid) {
+        assert!(start.elapsed() < limit, "process {pid} still exists after {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Open descriptors of this process.
+pub fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
+}
+
+/// Pids of this process's children, zombies included.
+pub fn children() -> Vec<u32> {
+    let own = std::process::id().to_string();
+    let parent_of = |pid: &str| -> Option<String> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name stands in parentheses and can hold anything.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1).map(str::to_owned)
+    };
+    std::fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|pid| parent_of(pid).as_deref() == Some(&own))
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
