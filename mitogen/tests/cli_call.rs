@@ -142,7 +142,7 @@ fn several_targets_answer_in_their_order() {
 
 #[test]
 fn many_targets_run_at_once() {
-    let targets = vec!["local"; 12].join("\n");
+    let targets = ["local"; 12].join("\n");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("# all of them\n{targets}\n")).unwrap();
     let path = file.path().display().to_string();

@@ -115,7 +115,11 @@ async fn a_timeout_ends_the_wait_and_not_the_context() {
     let call = Call::new("time.sleep").arg(1).timeout(after);
     let error = context.start::<Value>(call).await.expect_err("too slow");
     assert!(matches!(error, Error::Timeout { after: a, .. } if a == after), "{error:?}");
-    assert!(start.elapsed() >= after && start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= after && start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
     let _pid: u32 = context.call("os.getpid", ()).await.expect("the context lives on");
     drop(context.start::<Value>(Call::new("os.getpid")));
     let _pid: u32 = context.call("os.getpid", ()).await.expect("a forgotten answer harms nobody");

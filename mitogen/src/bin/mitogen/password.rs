@@ -51,6 +51,8 @@ pub(crate) enum Unasked {
 pub(crate) async fn ask(prompt: &str) -> Result<Password, Unasked> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(Unasked::Failed)?;
     let mut reader = terminal.try_clone().map_err(Unasked::Failed)?;
+    // Set before the echo is off: from here on a signal must not end the process.
+    let interrupt = crate::interrupt::any();
     let hidden = Hidden::new(&terminal).map_err(Unasked::Failed)?;
     (&terminal).write_all(prompt.as_bytes()).map_err(Unasked::Failed)?;
     // The read cannot be cancelled; its thread ends with the process.
@@ -61,7 +63,7 @@ pub(crate) async fn ask(prompt: &str) -> Result<Password, Unasked> {
             Ok(line) => line.map_err(Unasked::Failed),
             Err(_) => Err(Unasked::Failed(io::ErrorKind::BrokenPipe.into())),
         },
-        () = crate::interrupt::any() => Err(Unasked::Interrupted),
+        () = interrupt => Err(Unasked::Interrupted),
     };
     drop(hidden);
     // The newline that was typed did not show.

@@ -44,7 +44,9 @@ pub(crate) fn starts_range(text: &str) -> bool {
 /// Folds names that differ in one number only: `web01 web02 web03 db` becomes `web[01-03]`, `db`.
 /// The order is that of each group's first name.
 pub(crate) fn fold(names: &[String]) -> Vec<String> {
-    let mut groups: BTreeMap<(&str, &str, usize), Vec<(u64, usize)>> = BTreeMap::new();
+    // Head, tail and width of the number; number and index of each member.
+    type Group<'a> = (&'a str, &'a str, usize);
+    let mut groups: BTreeMap<Group<'_>, Vec<(u64, usize)>> = BTreeMap::new();
     let mut folded: Vec<(usize, String)> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         match last_number(name) {

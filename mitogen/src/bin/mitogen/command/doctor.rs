@@ -206,10 +206,10 @@ impl Sheet {
             took[row(pair[0].0)] += pair[1].1.saturating_sub(pair[0].1);
         }
         let reached = timeline.last().map_or(AUTH, |&(phase, _)| row(phase));
-        for at in AUTH..reached {
+        for (at, &took) in took.iter().enumerate().take(reached).skip(AUTH) {
             match at {
                 AUTH if is_local => self.nothing_to_do(AUTH, "this machine"),
-                _ => self.ok(at, took[at], None),
+                _ => self.ok(at, took, None),
             }
         }
     }
