@@ -1,7 +1,7 @@
 //! Errors of the library, as results and people see them.
 
 use crate::outcome::{Failure, Kind};
-use mitogen::{ConnectError, Error, LostReason};
+use mitogen::{ConnectError, Error, FailureKind, LostReason, Phase};
 
 /// How many of the last lines seen are worth showing.
 const SEEN: usize = 8;
@@ -58,11 +58,23 @@ impl From<&ConnectError> for Failure {
         seen.reverse();
         Failure {
             hop: Some(error.hop.clone()),
-            phase: Some(error.phase.to_string()),
+            phase: Some(phase_name(error).to_owned()),
             hint: error.hint.clone(),
             seen,
             ..Failure::new(kind, error.kind.to_string())
         }
+    }
+}
+
+/// The phase in the words of the manual: those that the doctor uses too.
+pub(crate) fn phase_name(error: &ConnectError) -> &'static str {
+    match error.phase {
+        _ if error.kind == FailureKind::Resolve => "resolve",
+        Phase::Spawn | Phase::Login => "auth",
+        Phase::Interpreter => "interpreter",
+        Phase::FirstStage => "first stage",
+        Phase::Agent => "agent",
+        Phase::Ready => "first call",
     }
 }
 

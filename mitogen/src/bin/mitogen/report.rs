@@ -6,7 +6,10 @@ use crate::{
     outcome::{Answer, Failure, Kind, Outcome},
     range,
 };
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 /// Takes the outcomes as they arrive and shows them.
 pub(crate) struct Report {
@@ -107,7 +110,10 @@ impl Report {
         let name = match group {
             [one] => one.target.clone(),
             _ => {
-                let names: Vec<String> = group.iter().map(|outcome| outcome.target.clone()).collect();
+                // A target that was named twice is named once.
+                let mut seen = BTreeSet::new();
+                let names = group.iter().map(|outcome| outcome.target.clone());
+                let names: Vec<String> = names.filter(|name| seen.insert(name.clone())).collect();
                 format!("{} ({} targets)", range::fold(&names).join(", "), group.len())
             }
         };

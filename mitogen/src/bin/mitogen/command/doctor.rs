@@ -4,12 +4,13 @@ use super::{Gave, Work};
 use crate::{
     cli::Common,
     console::{Paint, harmless},
+    failure::phase_name,
     fleet::Place,
     json,
     outcome::{Answer, Failure, Kind},
     target::{Destination, Hop},
 };
-use mitogen::{Context, Error, FailureKind, Phase, Router};
+use mitogen::{Context, Error, Phase, Router};
 use std::{
     process::Stdio,
     time::{Duration, Instant},
@@ -224,8 +225,10 @@ impl Sheet {
         self.phases(timeline);
         let before = timeline.last().map_or(Duration::ZERO, |&(_, at)| at);
         let at = match error {
-            Error::Connect(error) if error.kind == FailureKind::Resolve => RESOLVE,
-            Error::Connect(error) => row(error.phase),
+            Error::Connect(error) => {
+                let name = phase_name(error);
+                PHASES.iter().position(|phase| *phase == name).unwrap_or(AUTH)
+            }
             _ => AUTH,
         };
         self.failed(at, elapsed.saturating_sub(before), failure);
