@@ -39,7 +39,8 @@ fn main() -> Result<(), mitogen::Error> {
         times.sort();
         println!("async signed median {:?} p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
         let start = Instant::now();
-        let calls: Vec<_> = (0..count).map(|_| context.start::<u32>(mitogen::Call::new("os.getpid"))).collect();
+        let calls: Vec<_> =
+            (0..count).map(|_| context.start::<u32>(mitogen::Call::new("os.getpid"))).collect();
         for call in calls {
             call.await?;
         }

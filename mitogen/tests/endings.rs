@@ -84,7 +84,7 @@ async fn dropping_the_router_closes_everything() {
 
 #[test]
 fn a_runtime_that_ends_takes_its_contexts_along() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (router, pid) = runtime.block_on(async {
         let (router, context) = common::one_context().await;
         let pid: u32 = context.call("os.getpid", ()).await.expect("a pid");
@@ -115,7 +115,11 @@ async fn a_timeout_ends_the_wait_and_not_the_context() {
     let call = Call::new("time.sleep").arg(1).timeout(after);
     let error = context.start::<Value>(call).await.expect_err("too slow");
     assert!(matches!(error, Error::Timeout { after: a, .. } if a == after), "{error:?}");
-    assert!(start.elapsed() >= after && start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= after && start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
     let _pid: u32 = context.call("os.getpid", ()).await.expect("the context lives on");
     drop(context.start::<Value>(Call::new("os.getpid")));
     let _pid: u32 = context.call("os.getpid", ()).await.expect("a forgotten answer harms nobody");
