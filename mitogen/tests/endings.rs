@@ -84,7 +84,7 @@ async fn dropping_the_router_closes_everything() {
 
 #[test]
 fn a_runtime_that_ends_takes_its_contexts_along() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (router, pid) = runtime.block_on(async {
         let (router, context) = common::one_context().await;
         let pid: u32 = context.call("os.getpid", ()).await.expect("a pid");
