@@ -19,7 +19,10 @@ async fn an_exception_has_type_message_and_traceback() {
         let context = common::connect(&router, &python).await;
 
         let error = raised(&context, "json.loads", ("{",)).await;
-        assert!(error.type_name.ends_with("ValueError") || error.type_name.ends_with("JSONDecodeError"), "{name}: {error:?}");
+        assert!(
+            error.type_name.ends_with("ValueError") || error.type_name.ends_with("JSONDecodeError"),
+            "{name}: {error:?}"
+        );
         assert!(!error.message.is_empty(), "{name}: {error:?}");
         assert!(error.traceback.as_deref().is_some_and(|t| t.contains("decoder.py")), "{name}: {error:?}");
 
@@ -29,7 +32,10 @@ async fn an_exception_has_type_message_and_traceback() {
         assert!(error.message.contains("/nonexistent"), "{name}: {error:?}");
 
         let error = raised(&context, "no.such.module", ()).await;
-        assert!(error.type_name.contains("Import") || error.type_name.contains("ModuleNotFound"), "{name}: {error:?}");
+        assert!(
+            error.type_name.contains("Import") || error.type_name.contains("ModuleNotFound"),
+            "{name}: {error:?}"
+        );
         let error = raised(&context, "os.no_such_function", ()).await;
         assert!(error.type_name.ends_with("AttributeError"), "{name}: {error:?}");
 
@@ -61,7 +67,10 @@ async fn a_result_that_cannot_be_pickled_is_a_call_error() {
             let function = if function == "iter" { "os.walk" } else { function };
             let args: Vec<&str> = if function == "os.walk" { vec!["/"] } else { vec![] };
             let result = context.call::<Value>(function, args).await;
-            assert!(matches!(result, Err(Error::Call(_) | Error::Decode { .. })), "{name} {function}: {result:?}");
+            assert!(
+                matches!(result, Err(Error::Call(_) | Error::Decode { .. })),
+                "{name} {function}: {result:?}"
+            );
         }
         let _pid: u32 = context.call("os.getpid", ()).await.expect(&name);
     }

@@ -1,0 +1,50 @@
+//! Measures calls of a trivial function: `latency [COUNT]`.
+
+use mitogen::{Local, blocking};
+use std::time::Instant;
+
+fn main() -> Result<(), mitogen::Error> {
+    let count: u32 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(5000);
+    for signed in [true, false] {
+        let router = blocking::Router::from_builder(mitogen::Router::builder().signed(signed))?;
+        let start = Instant::now();
+        let context = router.connect(Local::new())?;
+        let connected = start.elapsed();
+        let _: u32 = context.call("os.getpid", ())?;
+        let first = start.elapsed();
+        let mut times: Vec<_> = (0..count)
+            .map(|_| {
+                let start = Instant::now();
+                context.call::<u32>("os.getpid", ()).map(|_| start.elapsed())
+            })
+            .collect::<Result<_, _>>()?;
+        times.sort();
+        println!(
+            "blocking signed={signed} connect {connected:?} first call {first:?} median {:?} p99 {:?}",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100]
+        );
+        router.shutdown()?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let router = mitogen::Router::new()?;
+        let context = router.connect(Local::new()).await?;
+        let mut times = Vec::new();
+        for _ in 0..count {
+            let start = Instant::now();
+            context.call::<u32>("os.getpid", ()).await?;
+            times.push(start.elapsed());
+        }
+        times.sort();
+        println!("async signed median {:?} p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
+        let start = Instant::now();
+        let calls: Vec<_> =
+            (0..count).map(|_| context.start::<u32>(mitogen::Call::new("os.getpid"))).collect();
+        for call in calls {
+            call.await?;
+        }
+        println!("pipelined {:.0} calls/s", f64::from(count) / start.elapsed().as_secs_f64());
+        router.shutdown().await
+    })
+}
