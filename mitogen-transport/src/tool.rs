@@ -53,7 +53,13 @@ pub(crate) fn drain(stderr: Option<Fd>, terminal: Option<Terminal>) -> (ToolLine
         tasks.push(tokio::spawn(async move { read_lines(&fd, Source::Stderr, sender).await }));
     }
     if let Some(terminal) = terminal {
-        tasks.push(tokio::spawn(async move { read_lines(&terminal.master, Source::Terminal, sender).await }));
+        tasks.push(tokio::spawn(async move {
+            read_lines(&terminal.master, Source::Terminal, sender).await;
+            // A tool opens its terminal to ask, and closes it again: that is all that the end of file
+            // means. To close the master now would hang up on the tool, and kill it.
+            std::future::pending::<()>().await;
+            drop(terminal);
+        }));
     }
     (ToolLines(receiver), Drains(tasks))
 }

@@ -48,6 +48,17 @@ fn encoded_echo() -> Vec<u8> {
     data
 }
 
+/// Each list is put into the one before while it is empty, so that no opcode sees more than two levels.
+fn late(levels: usize) -> Vec<u8> {
+    let mut data = b"\x80\x02]q\x00q\x01".to_vec();
+    for _ in 0..levels {
+        // The next list goes into the last one, and takes its place in the memo.
+        data.extend_from_slice(b"h\x01]q\x01a");
+    }
+    data.extend_from_slice(b"h\x00.");
+    data
+}
+
 fn with_tail(head: &[u8], tail: &[u8]) -> Vec<u8> {
     [head, tail].concat()
 }
@@ -66,6 +77,17 @@ fn bombs() {
         ("84 bytes of DUP", [&b"\x80\x02]"[..], &b"2a".repeat(40), b"."].concat(), &opcode),
         ("8,000 nested lists", lists(8_000), &limit),
         ("1,000,000 nested lists", lists(1_000_000), &limit),
+        (
+            "1,000,000 nested lists, all named",
+            [&b"]q\x00".repeat(1_000_000)[..], &b"a".repeat(999_999), b"."].concat(),
+            &limit,
+        ),
+        (
+            "nested dicts",
+            [&b"}K\x00".repeat(1_000_000)[..], b"N", &b"s".repeat(1_000_000), b"."].concat(),
+            &limit,
+        ),
+        ("8,000 levels that grow late", late(8_000), &limit),
         ("nested tuples", [&b"\x80\x02)"[..], &b"\x85".repeat(1_000_000), b"."].concat(), &limit),
         ("a million marks", with_tail(b"\x80\x02", &b"(".repeat(1_000_000)), &limit),
         ("doubling by memo, 30 levels", doubling(30), &limit),
@@ -90,8 +112,8 @@ fn bombs() {
         assert!(expected(&error), "{name}: {error:?}");
         let grown = peak() - before;
         eprintln!("{name}: {} bytes, {:?}, {grown} bytes more: {error}", data.len(), start.elapsed());
-        // A graph of a million lists is real, and 200 bytes for each is what it takes to see that it is too deep.
-        let fair = if data.len() > 1_500_000 { data.len() * 200 } else { data.len() * 64 };
+        // An honest message of one-byte values takes 16 bytes for each on the stack, doubled as it grows.
+        let fair = data.len() * 32;
         assert!(grown <= (4 << 20) + fair, "{name}: {grown} bytes");
         assert!(start.elapsed().as_secs() < 5, "{name}: {:?}", start.elapsed());
     }

@@ -40,7 +40,7 @@ fn all_ways(data: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn bytes(data in vec(any::<u8>(), 0..200)) {

@@ -62,5 +62,5 @@ pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use exec::{Command, Output};
 pub use mitogen_transport::{ConnectError, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
-pub use mitogen_wire::{ContextId, FrameError, Secret, Value, from_value, to_value};
+pub use mitogen_wire::{BigInt, ContextId, FrameError, Secret, Value, from_value, to_value};
 pub use router::{LogLevel, Router, RouterBuilder};

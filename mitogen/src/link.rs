@@ -6,7 +6,7 @@ use crate::error::{Error, LostReason};
 use crate::remote_log;
 use crate::shared::{ContextInfo, Shared};
 use mitogen_bootstrap::{BootConfig, Preamble};
-use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Process, ToolLines};
+use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, ToolLines};
 use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
 use std::io;
 use std::sync::Arc;
@@ -62,8 +62,12 @@ fn is_hangup(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-/// Starts a context and takes it in.
-pub(crate) async fn connect(shared: &Arc<Shared>, method: Method) -> Result<Context, Error> {
+/// Starts a context and takes it in, telling `observer` each phase as it begins.
+pub(crate) async fn connect(
+    shared: &Arc<Shared>,
+    method: Method,
+    observer: &mut (dyn FnMut(Phase, Duration) + Send),
+) -> Result<Context, Error> {
     let settings = &shared.settings;
     let id = shared.allocate_id()?;
     let plan = method.plan();
@@ -84,7 +88,7 @@ pub(crate) async fn connect(shared: &Arc<Shared>, method: Method) -> Result<Cont
 
     let deadline = method.connect_timeout().unwrap_or(settings.connect_timeout);
     let Connected { stream, process, tool_lines, .. } =
-        mitogen_transport::connect(&plan, preamble.as_bytes(), deadline).await?;
+        mitogen_transport::connect_observed(&plan, preamble.as_bytes(), deadline, observer).await?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let info = Arc::new(ContextInfo::new(id, name, hop));
     let (stop, stopped) = oneshot::channel();

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::shared::{Settings, Shared};
-use mitogen_transport::Method;
+use mitogen_transport::{Method, Phase};
 use mitogen_wire::DEFAULT_MAX_PAYLOAD;
 use std::fmt;
 use std::sync::Arc;
@@ -57,7 +57,19 @@ impl Router {
     /// [`Error::Connect`], in which hop and phase are named and the last lines seen are quoted, at
     /// the latest when the method's connect timeout has passed (default 30 s); [`Error::Closed`].
     pub async fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
-        crate::link::connect(&self.shared, method.into()).await
+        self.connect_observed(method, &mut |_, _| {}).await
+    }
+
+    /// As [`Router::connect`], telling `observer` each phase as it begins, with the time since the start.
+    ///
+    /// # Errors
+    /// As [`Router::connect`].
+    pub async fn connect_observed(
+        &self,
+        method: impl Into<Method>,
+        observer: &mut (dyn FnMut(Phase, Duration) + Send),
+    ) -> Result<Context, Error> {
+        crate::link::connect(&self.shared, method.into(), observer).await
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

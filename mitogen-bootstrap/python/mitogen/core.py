@@ -60,6 +60,16 @@ class CallError(Error):
         return _unpickle_call_error, (to_text(self.args[0]),)
 
 
+class Report(object):
+    """What is pickled in the place of a CallError: the exceptions of Python 2.4 are classic instances, whose `__reduce__` is not asked."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        return self.error.__reduce__()
+
+
 def _unpickle_call_error(text):
     if type(text) is not UnicodeType or len(text) >= 10000:
         raise StreamError('cannot unpickle CallError: bad input')
@@ -234,6 +244,8 @@ class Message(object):
 
     def pickled(cls, obj, protocol=2, **kw):
         """A message that carries a value."""
+        if isinstance(obj, CallError):
+            obj = Report(obj)
         return cls(enc=ENC_PICKLE, data=dumps(obj, protocol), **kw)
     pickled = classmethod(pickled)
 

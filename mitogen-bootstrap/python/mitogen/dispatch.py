@@ -153,6 +153,9 @@ class Dispatcher(object):
             if not msg.src_id:
                 protocol = self.protocol
             try:
+                if isinstance(obj, tuple):
+                    # os.uname(), os.stat(), named tuples: plain values under another name.
+                    obj = tuple(obj)
                 answer = core.Message.pickled(obj, protocol)
                 if len(answer.data) > self.router.limit:
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))

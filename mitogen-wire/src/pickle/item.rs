@@ -116,6 +116,10 @@ pub(super) enum Item {
     Latin1(Span),
     Text(Span, Script),
     EmptyTuple,
+    /// Not named by the memo and not filled: no node, so a message full of them costs no more than it says.
+    EmptyList,
+    EmptyDict,
+    EmptyKwargs,
     /// May hold surrogates: they are replaced, as an error must not be lost for the file name in it.
     CallError(Span, Script),
     Context(u32),
@@ -144,5 +148,8 @@ pub(super) enum NodeKind {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) kind: NodeKind,
+    /// Levels of containers, itself included, when it was last added to. What is in it may have grown since;
+    /// that is found out at STOP, while an honest bomb is refused before it takes memory.
+    pub(super) height: u32,
     pub(super) items: Vec<Item>,
 }

@@ -12,7 +12,7 @@ pub struct Limits {
     pub max_depth: usize,
     /// Values in the message, read or produced (a reference to a shared list counts all of it again).
     pub max_values: u64,
-    /// Bytes of memory of the values produced.
+    /// Bytes of memory of the values produced. While it works, the reader takes as much again at most.
     pub max_memory: u64,
     /// Bytes of values that even the smallest message may produce.
     pub free_memory: u64,

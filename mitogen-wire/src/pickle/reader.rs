@@ -14,6 +14,11 @@ use super::{Limits, PickleError};
 use crate::Value;
 use bytes::Bytes;
 
+/// What a node costs before it is a value, by and large: itself, its items' block, what is known of it.
+const NODE: u64 = 96;
+/// What a value costs on the stack and in a container.
+const ITEM: u64 = 32;
+
 /// Reads consecutive pickles that share one memo, as one Python pickler writes them.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -177,11 +182,12 @@ impl<'a> Reader<'a> {
                     if items.is_empty() {
                         self.push(Item::EmptyTuple)?;
                     } else {
-                        self.push_node(NodeKind::Tuple, items)?;
+                        let tuple = self.node(NodeKind::Tuple, items)?;
+                        self.push(tuple)?;
                     }
                 }
-                op::EMPTY_LIST => self.push_node(NodeKind::List, Vec::new())?,
-                op::EMPTY_DICT => self.push_node(NodeKind::Dict, Vec::new())?,
+                op::EMPTY_LIST => self.push(Item::EmptyList)?,
+                op::EMPTY_DICT => self.push(Item::EmptyDict)?,
                 op::APPEND => self.extend(NodeKind::List, 1)?,
                 op::SETITEM => self.extend(NodeKind::Dict, 2)?,
                 op::APPENDS => self.extend_to_mark(NodeKind::List)?,
@@ -276,11 +282,55 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn push_node(&mut self, kind: NodeKind, items: Vec<Item>) -> Result<(), PickleError> {
-        // Fewer nodes than bytes in the message.
+    /// A new container.
+    fn node(&mut self, kind: NodeKind, items: Vec<Item>) -> Result<Item, PickleError> {
+        let graph = (self.nodes.len() as u64 * NODE).saturating_add(self.pushed * ITEM);
+        if graph > self.limits.max_memory {
+            return Err(PickleError::Limit { what: "bytes of values", limit: self.limits.max_memory });
+        }
+        // Kwargs and their dict are one level.
+        let own = u32::from(kind != NodeKind::Kwargs);
+        let height = own + self.tallest(&items);
+        // A tuple may be the arguments of a constructor, which are no level of the value.
+        self.check_height(height - u32::from(kind == NodeKind::Tuple))?;
+        // Fewer nodes than bytes in the message, so the number fits.
         let index = self.nodes.len() as u32;
-        self.nodes.push(Node { kind, items });
-        self.push(Item::Node(index))
+        self.nodes.push(Node { kind, height, items });
+        Ok(Item::Node(index))
+    }
+
+    /// Makes a node of an empty list or dict that is about to be named or filled, at `at` in the stack.
+    fn materialize(&mut self, at: usize) -> Result<(), PickleError> {
+        let kind = match self.stack[at] {
+            Item::EmptyList => NodeKind::List,
+            Item::EmptyDict => NodeKind::Dict,
+            _ => return Ok(()),
+        };
+        self.stack[at] = self.node(kind, Vec::new())?;
+        Ok(())
+    }
+
+    /// The levels of containers in the tallest of `items`, as far as is known now.
+    fn tallest(&self, items: &[Item]) -> u32 {
+        items.iter().map(|&item| self.height(item)).max().unwrap_or(0)
+    }
+
+    pub(super) fn height(&self, item: Item) -> u32 {
+        match item {
+            Item::Node(index) => self.nodes[index as usize].height,
+            Item::EmptyList | Item::EmptyDict | Item::EmptyKwargs => 1,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn check_height(&self, height: u32) -> Result<(), PickleError> {
+        if height as usize > self.limits.max_depth {
+            return Err(PickleError::Limit {
+                what: "levels of nesting",
+                limit: self.limits.max_depth as u64,
+            });
+        }
+        Ok(())
     }
 
     /// Checks that `n` items stand above the last open MARK, and says where they begin.
@@ -315,6 +365,7 @@ impl<'a> Reader<'a> {
 
     fn put(&mut self, index: u32) -> Result<(), PickleError> {
         let top = self.top(1)?;
+        self.materialize(top)?;
         self.memo.put(index, self.stack[top]);
         Ok(())
     }
@@ -362,7 +413,8 @@ impl<'a> Reader<'a> {
         let start = self.top(n)?;
         let items = self.stack[start..].to_vec();
         self.stack.truncate(start);
-        self.push_node(NodeKind::Tuple, items)
+        let tuple = self.node(NodeKind::Tuple, items)?;
+        self.push(tuple)
     }
 
     /// Moves the `n` items on top into the container below them.
@@ -380,17 +432,30 @@ impl<'a> Reader<'a> {
     }
 
     fn extend_from(&mut self, kind: NodeKind, start: usize) -> Result<(), PickleError> {
+        if start == self.stack.len() {
+            // Nothing to add; CPython does not look at the container either.
+            return Ok(());
+        }
+        self.materialize(start - 1)?;
         let Item::Node(index) = self.stack[start - 1] else {
             return Err(self.malformed("items for what is not a list or dict"));
         };
-        let node = &mut self.nodes[index as usize];
-        if node.kind != kind {
+        if self.nodes[index as usize].kind != kind {
             return Err(self.malformed("items for what is not a list or dict"));
         }
-        if kind == NodeKind::Dict && !(self.stack.len() - start).is_multiple_of(2) {
+        let items = &self.stack[start..];
+        if kind == NodeKind::Dict && !items.len().is_multiple_of(2) {
             return Err(self.malformed("a key without a value"));
         }
-        node.items.extend_from_slice(&self.stack[start..]);
+        let height = self.nodes[index as usize].height.max(1 + self.tallest(items));
+        self.check_height(height)?;
+        let node = &mut self.nodes[index as usize];
+        node.height = height;
+        if node.items.is_empty() {
+            // Most are filled at once.
+            node.items.reserve_exact(items.len());
+        }
+        node.items.extend_from_slice(items);
         self.stack.truncate(start);
         Ok(())
     }
@@ -446,9 +511,9 @@ impl<'a> Reader<'a> {
             (Global::Kwargs, &[dict @ Item::Node(index)])
                 if self.nodes[index as usize].kind == NodeKind::Dict =>
             {
-                self.stack.truncate(start);
-                return self.push_node(NodeKind::Kwargs, vec![dict]);
+                self.node(NodeKind::Kwargs, vec![dict])?
             }
+            (Global::Kwargs, &[Item::EmptyDict]) => Item::EmptyKwargs,
             (Global::Kwargs, _) => return bad("expected one dict"),
         };
         self.stack.truncate(start);

@@ -13,7 +13,7 @@ const SLOT: u64 = size_of::<Value>() as u64;
 const KEY: u64 = size_of::<String>() as u64;
 
 /// What is known of a node after it was measured.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Info {
     /// The pickle that all of this was found out for; 0 for none.
     generation: u32,
@@ -24,30 +24,35 @@ pub(super) struct Info {
     height: u32,
     /// How many containers hold it and have not been built.
     uses: u32,
+    /// Its place in the order of building.
+    place: u32,
     /// Values in the tree below it, and bytes that they take, saturating.
     values: u64,
     bytes: u64,
-    /// The value, from when it is built to when the last container that holds it takes it.
-    built: Option<Value>,
 }
+
+/// The values of nodes, each from when it is built to when the last container that holds it takes it.
+type Built = Vec<Option<Value>>;
 
 impl Reader<'_> {
     /// Makes a value of `top`, if the limits allow it.
     pub(super) fn unfold(&mut self, top: Item) -> Result<Value, PickleError> {
         let Item::Node(root) = top else {
+            self.check_height(self.height(top))?;
             self.charge(1, SLOT + self.weigh(top)?)?;
-            return self.leaf(top);
+            return Ok(self.leaf(top));
         };
         let order = self.measure(root)?;
         let info = &mut self.info[root as usize];
         info.uses = 1;
         let (values, bytes) = (info.values.saturating_add(1), info.bytes.saturating_add(SLOT));
         self.charge(values, bytes)?;
+        let mut built = Built::with_capacity(order.len());
         for &index in &order {
-            let value = self.build(index)?;
-            self.info[index as usize].built = Some(value);
+            let value = self.build(index, &mut built)?;
+            built.push(Some(value));
         }
-        self.take(root)
+        Ok(self.take(root, &mut built))
     }
 
     /// Books what is about to be given out.
@@ -68,7 +73,7 @@ impl Reader<'_> {
     /// Finds out all about `root` and what is below it: its nodes, each once, children before parents.
     fn measure(&mut self, root: u32) -> Result<Vec<u32>, PickleError> {
         self.generation += 1;
-        self.info.resize_with(self.nodes.len(), Info::default);
+        self.info.resize(self.nodes.len(), Info::default());
         self.open(root);
         let mut order = Vec::with_capacity(self.nodes.len().min(64));
         // The nodes from the root to the one being looked at, with the next item to look at in each.
@@ -80,6 +85,7 @@ impl Reader<'_> {
                 let index = *index;
                 path.pop();
                 self.close(index)?;
+                self.info[index as usize].place = order.len() as u32;
                 order.push(index);
                 continue;
             };
@@ -89,7 +95,7 @@ impl Reader<'_> {
             if info.generation != self.generation {
                 // Loosely, as Kwargs and its dict are one level; `close` knows exactly.
                 if path.len() > self.limits.max_depth.saturating_mul(2) {
-                    return Err(self.too_deep());
+                    self.check_height(u32::MAX)?;
                 }
                 self.open(child);
                 path.push((child, 0));
@@ -124,6 +130,10 @@ impl Reader<'_> {
                     sum.height = sum.height.max(child.height);
                     child.hashable
                 }
+                Item::EmptyList | Item::EmptyDict | Item::EmptyKwargs => {
+                    sum.height = sum.height.max(1);
+                    false
+                }
                 leaf => {
                     sum.bytes = sum.bytes.saturating_add(self.weigh(leaf)?);
                     true
@@ -132,6 +142,7 @@ impl Reader<'_> {
             sum.hashable &= hashable;
             if node.kind == NodeKind::Dict && i % 2 == 0 && !hashable {
                 let kind = match item {
+                    Item::EmptyList => "a list",
                     Item::Node(key) if self.nodes[key as usize].kind == NodeKind::List => "a list",
                     Item::Node(key) if self.nodes[key as usize].kind == NodeKind::Tuple => {
                         "a tuple of lists or dicts"
@@ -147,16 +158,9 @@ impl Reader<'_> {
         } else {
             sum.height += 1;
         }
-        if sum.height as usize > self.limits.max_depth {
-            return Err(self.too_deep());
-        }
+        self.check_height(sum.height)?;
         self.info[index as usize] = sum;
         Ok(())
-    }
-
-    #[cold]
-    fn too_deep(&self) -> PickleError {
-        PickleError::Limit { what: "levels of nesting", limit: self.limits.max_depth as u64 }
     }
 
     /// The bytes that an item other than a node takes besides its slot.
@@ -186,28 +190,33 @@ impl Reader<'_> {
     }
 
     /// The value of a node, all nodes below which are built.
-    fn build(&mut self, index: u32) -> Result<Value, PickleError> {
+    fn build(&mut self, index: u32, built: &mut Built) -> Result<Value, PickleError> {
         let node = &mut self.nodes[index as usize];
         let kind = node.kind;
         // A later pickle may name the node again, so its items go back afterwards.
         let items = std::mem::take(&mut node.items);
-        let value = self.build_from(kind, &items);
+        let value = self.build_from(kind, &items, built);
         self.nodes[index as usize].items = items;
         value
     }
 
-    fn build_from(&mut self, kind: NodeKind, items: &[Item]) -> Result<Value, PickleError> {
+    fn build_from(
+        &mut self,
+        kind: NodeKind,
+        items: &[Item],
+        built: &mut Built,
+    ) -> Result<Value, PickleError> {
         Ok(match kind {
-            NodeKind::List => Value::List(self.build_all(items)?),
-            NodeKind::Tuple => Value::Tuple(self.build_all(items)?),
+            NodeKind::List => Value::List(self.build_all(items, built)),
+            NodeKind::Tuple => Value::Tuple(self.build_all(items, built)),
             NodeKind::Dict => {
                 let mut pairs = Vec::with_capacity(items.len() / 2);
                 for pair in items.chunks_exact(2) {
-                    pairs.push((self.build_item(pair[0])?, self.build_item(pair[1])?));
+                    pairs.push((self.build_item(pair[0], built), self.build_item(pair[1], built)));
                 }
                 Value::Dict(pairs)
             }
-            NodeKind::Kwargs => match self.build_item(items[0])? {
+            NodeKind::Kwargs => match self.build_item(items[0], built) {
                 Value::Dict(pairs) => Value::Kwargs(
                     pairs
                         .into_iter()
@@ -219,32 +228,33 @@ impl Reader<'_> {
         })
     }
 
-    fn build_all(&mut self, items: &[Item]) -> Result<Vec<Value>, PickleError> {
+    fn build_all(&mut self, items: &[Item], built: &mut Built) -> Vec<Value> {
         let mut values = Vec::with_capacity(items.len());
         for &item in items {
-            values.push(self.build_item(item)?);
+            values.push(self.build_item(item, built));
         }
-        Ok(values)
+        values
     }
 
-    fn build_item(&mut self, item: Item) -> Result<Value, PickleError> {
+    fn build_item(&mut self, item: Item, built: &mut Built) -> Value {
         match item {
-            Item::Node(index) => self.take(index),
+            Item::Node(index) => self.take(index, built),
             leaf => self.leaf(leaf),
         }
     }
 
     /// A built node: the value itself for the last that asks, a copy for the others.
-    fn take(&mut self, index: u32) -> Result<Value, PickleError> {
+    fn take(&mut self, index: u32, built: &mut Built) -> Value {
         let info = &mut self.info[index as usize];
-        info.uses = info.uses.saturating_sub(1);
-        let value = if info.uses == 0 { info.built.take() } else { info.built.clone() };
-        Ok(value.expect("children are built before their parents, and `uses` counts the parents"))
+        info.uses -= 1;
+        let value = &mut built[info.place as usize];
+        let value = if info.uses == 0 { value.take() } else { value.clone() };
+        value.expect("children are built before their parents, and `uses` counts the parents")
     }
 
     /// The value of an item other than a node, which `weigh` has let pass.
-    fn leaf(&self, item: Item) -> Result<Value, PickleError> {
-        Ok(match item {
+    fn leaf(&self, item: Item) -> Value {
+        match item {
             Item::None => Value::None,
             Item::Bool(b) => Value::Bool(b),
             Item::Int(n) => Value::Int(n),
@@ -255,6 +265,9 @@ impl Reader<'_> {
             Item::Latin1(span) => Value::Bytes(self.latin1(span)),
             Item::Text(span, _) => Value::Text(self.text(span)),
             Item::EmptyTuple => Value::Tuple(Vec::new()),
+            Item::EmptyList => Value::List(Vec::new()),
+            Item::EmptyDict => Value::Dict(Vec::new()),
+            Item::EmptyKwargs => Value::Kwargs(Vec::new()),
             Item::CallError(span, Script::Surrogates) => {
                 Value::CallError(replace_surrogates(span.of(self.data)))
             }
@@ -268,7 +281,7 @@ impl Reader<'_> {
             Item::Blob(span, true) => Value::Blob(self.latin1(span)),
             Item::Secret(span) => Value::Secret(Secret::new(self.text(span))),
             Item::Global(_) | Item::Node(_) => unreachable!("weigh() refuses classes, nodes are taken"),
-        })
+        }
     }
 
     fn bytes(&self, span: Span) -> Bytes {
@@ -282,13 +295,18 @@ impl Reader<'_> {
     /// The bytes that a text of characters up to U+00FF stands for.
     fn latin1(&self, span: Span) -> Bytes {
         let text = span.of(self.data);
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.iter();
-        while let Some(&b) = rest.next() {
-            // A lead byte carries the two upper bits, and `Script::Latin1` says that one byte follows it.
-            let low = if b < 0x80 { b } else { (b << 6) | rest.next().map_or(0, |low| low & 0x3f) };
-            bytes.push(low);
+        let mut bytes = vec![0; text.len()];
+        let mut len = 0;
+        // The upper two bits of the byte that comes next; `Script::Latin1` says that every lead byte has one.
+        let mut upper = 0;
+        // No branches: half of random bytes are lead bytes.
+        for &b in text {
+            let (lead, follows) = (b >= 0xc0, (b & 0xc0) == 0x80);
+            bytes[len] = upper | (b & if follows { 0x3f } else { 0xff });
+            len += usize::from(!lead);
+            upper = if lead { b << 6 } else { 0 };
         }
+        bytes.truncate(len);
         bytes.into()
     }
 

@@ -1,2 +1,134 @@
-//! x
-fn main() {}
+//! The `mitogen` command: functions and commands on other machines, from the shell.
+//!
+//! It composes the public API of the library and holds no rule of the protocol:
+//!
+//! | what | where |
+//! |---|---|
+//! | the grammar of the command line | `cli` |
+//! | targets, ranges, the ways there | `target`, `range`, `connect` |
+//! | many targets at once | `fleet`, `interrupt` |
+//! | what a command does on one target | `command` |
+//! | results and failures, JSON, exit status | `outcome`, `failure`, `json` |
+//! | showing them | `report`, `console`, `logs` |
+//! | passwords | `password` |
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod connect;
+mod console;
+mod failure;
+mod fleet;
+mod interrupt;
+mod json;
+mod logs;
+mod outcome;
+mod password;
+mod range;
+mod report;
+mod target;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use cli::{Cli, Command, Common};
+use console::Console;
+use fleet::{Fleet, Task};
+use outcome::exit;
+use password::{Password, Unasked};
+use std::{io, process::ExitCode};
+
+fn main() -> ExitCode {
+    let (common, command) = Cli::parse().settle();
+    let console = Console::new(common.color.unwrap_or(cli::When::Auto), common.quiet);
+    let status = match run(&console, common, command) {
+        Ok(status) => status,
+        Err(Fault::Usage(why)) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
+        Err(Fault::Interrupted) => exit::INTERRUPTED,
+        Err(Fault::Ours(why)) => {
+            console.error(&why);
+            exit::OUR_FAULT
+        }
+    };
+    ExitCode::from(status)
+}
+
+/// Why nothing was done.
+enum Fault {
+    /// The command line asks for something that is not there.
+    Usage(String),
+    /// The user changed their mind at the password.
+    Interrupted,
+    /// Something on this side failed.
+    Ours(String),
+}
+
+fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault> {
+    let timeout = common.timeout;
+    let task = match command {
+        Command::Completions(args) => return print(console, &command::generated::completions(&args)),
+        Command::Man(args) => {
+            return print(console, &command::generated::man(&args).map_err(Fault::Usage)?);
+        }
+        Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
+        Command::Exec(args) => Task::Work(command::exec::work(args, timeout)),
+        Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
+        Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
+    };
+    let targets = connect::targets(&common).map_err(Fault::Usage)?;
+    // Whatever is wrong with the targets is said before anybody is asked for a password.
+    for target in &targets {
+        connect::place(target.clone(), &common, None).map_err(Fault::Usage)?;
+    }
+    let names = logs::Names::default();
+    logs::start(console, common.verbose, &names);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::Ours(format!("no runtime: {error}")))?;
+    let status = runtime.block_on(async {
+        let password = password(&common).await?;
+        let interrupt = interrupt::Interrupt::watch();
+        let router = mitogen::Router::builder()
+            .signed(!common.unsigned)
+            .build()
+            .map_err(|error| Fault::Ours(error.to_string()))?;
+        let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
+        let places = targets
+            .into_iter()
+            .map(|target| connect::place(target, &common, password.as_ref()))
+            .collect::<Result<_, _>>()
+            .map_err(Fault::Usage)?;
+        let forks = common.forks.unwrap_or(32) as usize;
+        let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
+        Ok(fleet.run(report).await)
+    });
+    // A thread that still waits for the terminal is no reason to wait.
+    runtime.shutdown_background();
+    status
+}
+
+/// The login password, if one is to be used: asked once for all targets.
+async fn password(common: &Common) -> Result<Option<Password>, Fault> {
+    if let Some(path) = &common.password_file {
+        return match password::from_file(path) {
+            Ok(password) => Ok(Some(password)),
+            Err(error) => Err(Fault::Usage(format!("--password-file: {}: {error}", path.display()))),
+        };
+    }
+    if !common.ask_pass {
+        return Ok(None);
+    }
+    match password::ask("Password: ").await {
+        Ok(password) => Ok(Some(password)),
+        Err(Unasked::Interrupted) => Err(Fault::Interrupted),
+        Err(Unasked::Failed(error)) => Err(Fault::Usage(format!(
+            "--ask-pass: the terminal gave no password: {error}; there is --password-file"
+        ))),
+    }
+}
+
+fn print(console: &Console, text: &[u8]) -> Result<u8, Fault> {
+    match console.result(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Fault::Ours(error.to_string())),
+        _ => Ok(exit::OK),
+    }
+}

@@ -1,0 +1,300 @@
+//! `mitogen doctor`: connects phase by phase, and says how each one went.
+
+use super::{Gave, Work};
+use crate::{
+    cli::Common,
+    console::{Paint, harmless},
+    failure::phase_name,
+    fleet::Place,
+    json,
+    outcome::{Answer, Failure, Kind},
+    target::{Destination, Hop},
+};
+use mitogen::{Context, Error, Phase, Router};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// How one phase went.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Finding {
+    phase: &'static str,
+    verdict: Verdict,
+    /// How long it took; absent when it was not reached, or there was nothing to do.
+    took: Option<Duration>,
+    /// What was seen.
+    detail: Option<String>,
+    /// The last lines seen, of a phase that failed.
+    seen: Vec<String>,
+    /// What to try.
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Failed,
+    /// There was nothing to do.
+    None,
+    /// An earlier phase failed.
+    NotReached,
+}
+
+/// The phases, in their order.
+const PHASES: [&str; 6] = ["resolve", "auth", "interpreter", "first stage", "agent", "first call"];
+const RESOLVE: usize = 0;
+const AUTH: usize = 1;
+const INTERPRETER: usize = 2;
+const FIRST_CALL: usize = 5;
+
+/// The examination of targets.
+pub(crate) struct Doctor {
+    /// What `ssh -G` is given, in front of the destination.
+    ssh_args: Vec<String>,
+    timeout: Option<Duration>,
+}
+
+impl Doctor {
+    /// An examination under these options.
+    pub(crate) fn new(common: &Common) -> Self {
+        let config = common.ssh_config.iter().flat_map(|file| ["-F".to_owned(), file.display().to_string()]);
+        let options = common.ssh_option.iter().flat_map(|option| ["-o".to_owned(), option.clone()]);
+        Self { ssh_args: config.chain(options).collect(), timeout: common.timeout }
+    }
+
+    /// Examines one target; the context, if there is one in the end, is for the caller to shut down.
+    pub(crate) async fn examine(&self, router: &Router, place: &Place) -> (Option<Context>, Gave) {
+        let mut sheet = Sheet::new();
+        // The only hop: the others were refused when the target was read.
+        let hop = &place.target.hops()[0];
+        match hop.method.as_str() {
+            "ssh" => self.resolve(hop, &mut sheet).await,
+            _ => sheet.nothing_to_do(RESOLVE, "this machine"),
+        }
+        let start = Instant::now();
+        let mut timeline = Vec::new();
+        let mut observe = |phase, at| timeline.push((phase, at));
+        let result = router.connect_observed(place.method.clone(), &mut observe).await;
+        let elapsed = start.elapsed();
+        let context = match result {
+            Ok(context) => context,
+            Err(error) => {
+                let failure = Failure::from(&error);
+                sheet.connect_failed(&error, &failure, &timeline, elapsed);
+                return (None, sheet.gave(Some(failure)));
+            }
+        };
+        timeline.push((Phase::Ready, elapsed));
+        sheet.phases(&timeline);
+        let start = Instant::now();
+        let gave = Work::FirstCall { timeout: self.timeout }.run(&context).await;
+        let took = start.elapsed();
+        match gave {
+            (Some(Answer::Value(value)), None) => {
+                sheet.ok(FIRST_CALL, took, Some(format!("pid {}", json::to_text(&value))));
+                if let Ok(version) = context.call::<String>("platform.python_version", ()).await {
+                    sheet.0[INTERPRETER].detail = Some(format!("Python {}", harmless(&version)));
+                }
+                (Some(context), sheet.gave(None))
+            }
+            (_, failure) => {
+                let failure =
+                    failure.unwrap_or_else(|| Failure::new(Kind::Internal, "the first call gave nothing"));
+                let failure = Failure { phase: Some("first call".to_owned()), ..failure };
+                sheet.failed(FIRST_CALL, took, &failure);
+                (Some(context), sheet.gave(Some(failure)))
+            }
+        }
+    }
+
+    /// Asks ssh what it makes of the destination, and looks the name up as it would.
+    async fn resolve(&self, hop: &Hop, sheet: &mut Sheet) {
+        let Some(to) = hop.argument.as_deref().and_then(|text| text.parse::<Destination>().ok()) else {
+            return;
+        };
+        let start = Instant::now();
+        let mut ssh = tokio::process::Command::new("ssh");
+        ssh.arg("-G").args(&self.ssh_args).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        if let Some(user) = &to.user {
+            ssh.args(["-l", user]);
+        }
+        if let Some(port) = to.port {
+            ssh.args(["-p", &port.to_string()]);
+        }
+        // Without ssh, or with an ssh that cannot do this, the connection itself will tell.
+        let output = match ssh.arg("--").arg(&to.host).output().await {
+            Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+            _ => String::new(),
+        };
+        let get = |key: &str| {
+            let mut pairs = output.lines().filter_map(|line| line.split_once(' '));
+            pairs.find(|(name, value)| *name == key && *value != "none").map(|(_, value)| value.to_owned())
+        };
+        let host = get("hostname").unwrap_or_else(|| to.host.clone());
+        let port = get("port").and_then(|port| port.parse().ok()).or(to.port).unwrap_or(22);
+        let user = get("user").map(|user| format!(", user {user}")).unwrap_or_default();
+        let end = format!("port {port}{user}");
+        if let Some(proxy) = get("proxyjump").or_else(|| get("proxycommand")) {
+            let text = format!("{host} {end}, through {proxy}; the name is looked up there");
+            return sheet.ok(RESOLVE, start.elapsed(), Some(harmless(&text)));
+        }
+        match tokio::net::lookup_host((host.as_str(), port)).await {
+            Ok(mut addresses) => {
+                let address = addresses.next().map(|address| address.ip().to_string()).unwrap_or_default();
+                sheet.ok(RESOLVE, start.elapsed(), Some(harmless(&format!("{address} {end}"))));
+            }
+            Err(error) => {
+                let mut failure = Failure::new(Kind::Connect, format!("{host}: {error}"));
+                failure.hint = Some(format!("check the name {host:?}, and HostName for it in ssh_config"));
+                sheet.failed(RESOLVE, start.elapsed(), &failure);
+            }
+        }
+    }
+}
+
+/// The first call: a function that every Python has.
+pub(super) async fn first_call(context: &Context, timeout: Option<Duration>) -> Result<Gave, Error> {
+    let mut call = mitogen::Call::new("os.getpid");
+    if let Some(timeout) = timeout {
+        call = call.timeout(timeout);
+    }
+    Ok((Some(Answer::Value(context.start(call).await?)), None))
+}
+
+/// The findings, one for each phase.
+struct Sheet([Finding; PHASES.len()]);
+
+impl Sheet {
+    fn new() -> Self {
+        Self(PHASES.map(|phase| Finding {
+            phase,
+            verdict: Verdict::NotReached,
+            took: None,
+            detail: None,
+            seen: Vec::new(),
+            hint: None,
+        }))
+    }
+
+    fn ok(&mut self, at: usize, took: Duration, detail: Option<String>) {
+        let finding = &mut self.0[at];
+        *finding = Finding { verdict: Verdict::Ok, took: Some(took), detail, ..finding.clone() };
+    }
+
+    fn nothing_to_do(&mut self, at: usize, why: &str) {
+        let finding = &mut self.0[at];
+        *finding = Finding { verdict: Verdict::None, detail: Some(why.to_owned()), ..finding.clone() };
+    }
+
+    fn failed(&mut self, at: usize, took: Duration, failure: &Failure) {
+        let finding = &mut self.0[at];
+        *finding = Finding {
+            verdict: Verdict::Failed,
+            took: Some(took),
+            detail: Some(failure.message.clone()),
+            seen: failure.seen.clone(),
+            hint: failure.hint.clone(),
+            ..finding.clone()
+        };
+    }
+
+    /// What each phase took, up to and without the last that was entered. The timeline tells when each was.
+    fn phases(&mut self, timeline: &[(Phase, Duration)]) {
+        let is_local = self.0[RESOLVE].verdict == Verdict::None;
+        let mut took = [Duration::ZERO; PHASES.len()];
+        for pair in timeline.windows(2) {
+            took[row(pair[0].0)] += pair[1].1.saturating_sub(pair[0].1);
+        }
+        let reached = timeline.last().map_or(AUTH, |&(phase, _)| row(phase));
+        for (at, &took) in took.iter().enumerate().take(reached).skip(AUTH) {
+            match at {
+                AUTH if is_local => self.nothing_to_do(AUTH, "this machine"),
+                _ => self.ok(at, took, None),
+            }
+        }
+    }
+
+    fn connect_failed(
+        &mut self,
+        error: &Error,
+        failure: &Failure,
+        timeline: &[(Phase, Duration)],
+        elapsed: Duration,
+    ) {
+        self.phases(timeline);
+        let before = timeline.last().map_or(Duration::ZERO, |&(_, at)| at);
+        let at = match error {
+            Error::Connect(error) => {
+                let name = phase_name(error);
+                PHASES.iter().position(|phase| *phase == name).unwrap_or(AUTH)
+            }
+            _ => AUTH,
+        };
+        self.failed(at, elapsed.saturating_sub(before), failure);
+    }
+
+    /// The rows as an answer. What comes behind a failure was not reached.
+    fn gave(self, failure: Option<Failure>) -> Gave {
+        (Some(Answer::Findings(self.0.into())), failure)
+    }
+}
+
+/// The row that a phase of the connection belongs to.
+fn row(phase: Phase) -> usize {
+    match phase {
+        Phase::Spawn | Phase::Login => AUTH,
+        Phase::Interpreter => INTERPRETER,
+        Phase::FirstStage => 3,
+        Phase::Agent => 4,
+        Phase::Ready => FIRST_CALL,
+    }
+}
+
+impl Finding {
+    pub(crate) fn write_json(&self, out: &mut String) {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Failed => "failed",
+            Verdict::None => "none",
+            Verdict::NotReached => "not-reached",
+        };
+        let ms = self.took.map_or("null".to_owned(), |took| format!("{:.3}", took.as_secs_f64() * 1000.0));
+        out.push_str(&format!("{{\"phase\": \"{}\", \"verdict\": \"{verdict}\", \"ms\": {ms}", self.phase));
+        for (name, text) in [("detail", &self.detail), ("hint", &self.hint)] {
+            out.push_str(&format!(", \"{name}\": "));
+            match text {
+                Some(text) => json::write_string(text, out),
+                None => out.push_str("null"),
+            }
+        }
+        out.push('}');
+    }
+}
+
+/// The findings as a table.
+pub(crate) fn table(findings: &[Finding], paint: Paint) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let took =
+            finding.took.map_or(String::new(), |took| format!("{:.1} ms", took.as_secs_f64() * 1000.0));
+        let verdict = match finding.verdict {
+            Verdict::Ok => paint.good("ok    "),
+            Verdict::Failed => paint.bad("FAILED"),
+            Verdict::None => paint.faint("-     "),
+            Verdict::NotReached => paint.faint("not reached"),
+        };
+        let detail = finding.detail.as_deref().map(harmless).unwrap_or_default();
+        let line = format!("{:<12} {took:>10}  {verdict}  {detail}", finding.phase);
+        text.push_str(line.trim_end());
+        text.push('\n');
+        for line in &finding.seen {
+            text.push_str(&format!("{:24} {}\n", "", paint.faint(&format!("| {}", harmless(line)))));
+        }
+        if let Some(hint) = &finding.hint {
+            text.push_str(&format!("{:24} try: {hint}\n", ""));
+        }
+    }
+    text.pop();
+    text
+}

@@ -1,0 +1,53 @@
+//! What each command does on one target.
+
+pub(crate) mod call;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod generated;
+pub(crate) mod ping;
+
+use crate::outcome::{Answer, Failure};
+use mitogen::{Context, Error};
+use std::time::Duration;
+
+/// The work that a connected context is given.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// A function call.
+    Call(mitogen::Call),
+    /// A command.
+    Exec {
+        /// What to run.
+        command: mitogen::Command,
+        /// How it is called in messages.
+        name: String,
+    },
+    /// So many round trips.
+    Ping {
+        /// How many.
+        count: u32,
+        /// The deadline of each.
+        timeout: Option<Duration>,
+    },
+    /// One call of a function that does nothing worth mentioning.
+    FirstCall {
+        /// Its deadline.
+        timeout: Option<Duration>,
+    },
+}
+
+/// What work gave: an answer, a failure, or both.
+pub(crate) type Gave = (Option<Answer>, Option<Failure>);
+
+impl Work {
+    /// Does it.
+    pub(crate) async fn run(&self, context: &Context) -> Gave {
+        let result = match self {
+            Work::Call(call) => call::run(context, call.clone()).await,
+            Work::Exec { command, name } => exec::run(context, command.clone(), name).await,
+            Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,
+            Work::FirstCall { timeout } => doctor::first_call(context, *timeout).await,
+        };
+        result.unwrap_or_else(|error: Error| (None, Some(Failure::from(&error))))
+    }
+}

@@ -1,0 +1,94 @@
+//! Errors of the library, as results and people see them.
+
+use crate::outcome::{Failure, Kind};
+use mitogen::{ConnectError, Error, FailureKind, LostReason, Phase};
+
+/// How many of the last lines seen are worth showing.
+const SEEN: usize = 8;
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let kind = match error {
+            Error::Connect(error) => return Failure::from(&**error),
+            Error::Call(error) => {
+                return Failure {
+                    traceback: error.traceback.clone(),
+                    type_name: Some(error.type_name.clone()).filter(|name| !name.is_empty()),
+                    ..Failure::new(Kind::Call, error.message.clone())
+                };
+            }
+            Error::Lost { hop, reason, .. } => {
+                let kind = match reason {
+                    LostReason::Corrupt(_) => Kind::Protocol,
+                    _ => Kind::Lost,
+                };
+                let message = format!("the context was lost: {reason}");
+                return Failure { hop: Some(hop.clone()), ..Failure::new(kind, message) };
+            }
+            Error::Timeout { what, after, .. } => {
+                return Failure::new(
+                    Kind::Timeout,
+                    format!("{what}: no answer within {} s", after.as_secs_f64()),
+                );
+            }
+            // Arguments that cannot be sent and results that cannot be read (a datetime, say) are faults of the call.
+            Error::Refused { .. } | Error::Encode { .. } | Error::TooLarge { .. } | Error::Decode { .. } => {
+                Kind::Call
+            }
+            Error::BadName { .. } => Kind::Usage,
+            _ => Kind::Internal,
+        };
+        Failure::new(kind, chain(error))
+    }
+}
+
+impl From<&ConnectError> for Failure {
+    fn from(error: &ConnectError) -> Self {
+        let kind = if error.is_host_key() {
+            Kind::HostKey
+        } else if error.is_auth() {
+            Kind::Auth
+        } else if error.is_timeout() {
+            Kind::Timeout
+        } else {
+            Kind::Connect
+        };
+        let mut seen: Vec<String> =
+            error.last_lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
+        seen.reverse();
+        Failure {
+            hop: Some(error.hop.clone()),
+            phase: Some(phase_name(error).to_owned()),
+            hint: error.hint.clone(),
+            seen,
+            ..Failure::new(kind, error.kind.to_string())
+        }
+    }
+}
+
+/// The phase in the words of the manual: those that the doctor uses too.
+pub(crate) fn phase_name(error: &ConnectError) -> &'static str {
+    match error.phase {
+        _ if error.kind == FailureKind::Resolve => "resolve",
+        Phase::Spawn | Phase::Login => "auth",
+        Phase::Interpreter => "interpreter",
+        Phase::FirstStage => "first stage",
+        Phase::Agent => "agent",
+        Phase::Ready => "first call",
+    }
+}
+
+/// An error with all that caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,245 @@
+//! Shows outcomes: as text in the order of the targets, as one JSON document, or as JSON lines as they arrive.
+
+use crate::{
+    cli::Form,
+    console::{Console, harmless},
+    outcome::{Answer, Failure, Kind, Outcome},
+    range,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+/// Takes the outcomes as they arrive and shows them.
+pub(crate) struct Report {
+    console: Console,
+    form: Form,
+    gather: bool,
+    /// How many outcomes there will be, if nothing intervenes.
+    total: usize,
+    /// Which outcome is shown next, as text.
+    next: usize,
+    /// Outcomes that wait: for an earlier one, or for the end. By index.
+    waiting: BTreeMap<usize, Outcome>,
+    /// What failed so far.
+    failures: Vec<Kind>,
+    arrived: usize,
+    finished: bool,
+}
+
+impl Report {
+    pub(crate) fn new(console: Console, form: Form, gather: bool, total: usize) -> Self {
+        Self {
+            console,
+            form,
+            gather,
+            total,
+            next: 0,
+            waiting: BTreeMap::new(),
+            failures: Vec::new(),
+            arrived: 0,
+            finished: false,
+        }
+    }
+
+    /// How many outcomes have arrived.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    /// What failed so far.
+    pub(crate) fn failures(&self) -> &[Kind] {
+        &self.failures
+    }
+
+    /// Takes the outcome of the target with this index. After the last one everything has been shown.
+    ///
+    /// # Errors
+    /// Whatever stdout says.
+    pub(crate) fn add(&mut self, index: usize, outcome: Outcome) -> io::Result<()> {
+        self.arrived += 1;
+        self.failures.extend(outcome.failure.as_ref().map(|failure| failure.kind));
+        if self.form == Form::Jsonl {
+            return self.console.result(format!("{}\n", outcome.json()).as_bytes());
+        }
+        self.waiting.insert(index, outcome);
+        if self.form == Form::Text && !self.gather {
+            while let Some(outcome) = self.waiting.remove(&self.next) {
+                self.next += 1;
+                self.show(&[outcome])?;
+            }
+        }
+        if self.arrived == self.total { self.finish() } else { Ok(()) }
+    }
+
+    /// Shows what is still waiting: all that there will be has arrived. Once.
+    ///
+    /// # Errors
+    /// Whatever stdout says.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Ok(());
+        }
+        let outcomes: Vec<Outcome> = std::mem::take(&mut self.waiting).into_values().collect();
+        match self.form {
+            Form::Jsonl => Ok(()),
+            Form::Json => {
+                let results: Vec<String> = outcomes.iter().map(Outcome::json).collect();
+                let document = format!("{{\"version\": 1, \"results\": [{}]}}\n", results.join(",\n"));
+                self.console.result(document.as_bytes())
+            }
+            Form::Text if self.gather => {
+                let mut groups: Vec<Vec<Outcome>> = Vec::new();
+                for outcome in outcomes {
+                    match groups.iter_mut().find(|group| alike(&group[0], &outcome)) {
+                        Some(group) => group.push(outcome),
+                        None => groups.push(vec![outcome]),
+                    }
+                }
+                groups.iter().try_for_each(|group| self.show(group))
+            }
+            Form::Text => outcomes.into_iter().try_for_each(|outcome| self.show(&[outcome])),
+        }
+    }
+
+    /// Shows outcomes that are alike. Never called with none.
+    fn show(&self, group: &[Outcome]) -> io::Result<()> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let several = self.total > 1;
+        let name = match group {
+            [one] => one.target.clone(),
+            _ => {
+                // A target that was named twice is named once.
+                let mut seen = BTreeSet::new();
+                let names = group.iter().map(|outcome| outcome.target.clone());
+                let names: Vec<String> = names.filter(|name| seen.insert(name.clone())).collect();
+                format!("{} ({} targets)", range::fold(&names).join(", "), group.len())
+            }
+        };
+        if let Some(answer) = &first.answer {
+            let (out, err) = (self.console.out, self.console.err);
+            match (answer, several) {
+                (Answer::Output { stdout, stderr, .. }, false) => {
+                    self.console.result(stdout)?;
+                    self.console.note(stderr);
+                }
+                (Answer::Output { stdout, stderr, .. }, true) => {
+                    self.console.result(&prefixed(&out.name(&name), stdout))?;
+                    self.console.note(&prefixed(&err.name(&name), stderr));
+                }
+                (answer, false) => self.console.result(format!("{}\n", answer.text(out)).as_bytes())?,
+                (answer, true) => {
+                    let text = answer.text(out);
+                    self.console.result(block(&out.name(&name), &text).as_bytes())?;
+                }
+            }
+        }
+        if let Some(failure) = &first.failure {
+            // On a single target the status says it; it may be what a script waits for.
+            let command_ended = matches!(first.answer, Some(Answer::Output { .. }));
+            let told = matches!(first.answer, Some(Answer::Findings(_)));
+            if !told && (several || !command_ended) {
+                self.console.note(self.describe(&name, failure).as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// A failure, for people: the traceback, what happened and where, the last lines seen, what to try.
+    fn describe(&self, target: &str, failure: &Failure) -> String {
+        let paint = self.console.err;
+        let mut text = String::new();
+        if let Some(traceback) = &failure.traceback {
+            text.push_str("Traceback (most recent call last):\n");
+            for line in traceback.lines() {
+                text.push_str(&format!("{}\n", paint.faint(&harmless(line))));
+            }
+        }
+        let message = match (&failure.type_name, failure.message.as_str()) {
+            (Some(name), "") => name.clone(),
+            (Some(name), message) => format!("{name}: {message}"),
+            (None, message) => message.to_owned(),
+        };
+        let mut lines = message.lines();
+        text.push_str(&format!(
+            "{} {}: {}",
+            paint.bad("mitogen:"),
+            paint.name(target),
+            harmless(lines.next().unwrap_or_default())
+        ));
+        if let Some(phase) = &failure.phase {
+            match &failure.hop {
+                Some(hop) if hop != target => text.push_str(&format!(" (hop {hop}, phase {phase})")),
+                _ => text.push_str(&format!(" (phase {phase})")),
+            }
+        }
+        text.push('\n');
+        for line in lines {
+            text.push_str(&format!("  {}\n", harmless(line)));
+        }
+        for line in &failure.seen {
+            text.push_str(&format!("  {}\n", paint.faint(&format!("| {}", harmless(line)))));
+        }
+        if let Some(hint) = &failure.hint {
+            text.push_str(&format!("  try: {hint}\n"));
+        }
+        text
+    }
+}
+
+/// Whether two outcomes may be shown as one.
+fn alike(a: &Outcome, b: &Outcome) -> bool {
+    // What names a target is no difference.
+    let failure = |outcome: &Outcome| {
+        outcome.failure.clone().map(|failure| Failure { hop: None, hint: None, seen: Vec::new(), ..failure })
+    };
+    a.answer == b.answer && failure(a) == failure(b)
+}
+
+/// Each line with the name in front; a last line without an end gets one.
+fn prefixed(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(line);
+    }
+    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        out.push(b'\n');
+    }
+    out
+}
+
+/// `name: text` on one line, or the text as an indented block behind the name.
+fn block(name: &str, text: &str) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    if !text.contains('\n') {
+        return format!("{name}: {text}\n");
+    }
+    let mut out = format!("{name}:\n");
+    for line in text.split('\n') {
+        out.push_str(if line.is_empty() { "" } else { "  " });
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_stands_behind_its_name_and_more_below() {
+        assert_eq!(block("a", "1"), "a: 1\n");
+        assert_eq!(block("a", "x\n"), "a: x\n");
+        assert_eq!(block("a", "x\n\ny\n"), "a:\n  x\n\n  y\n");
+    }
+
+    #[test]
+    fn lines_of_many_targets_carry_names() {
+        assert_eq!(prefixed("a", b"x\n\xff"), b"a: x\na: \xff\n");
+        assert_eq!(prefixed("a", b""), b"");
+    }
+}
