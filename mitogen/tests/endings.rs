@@ -129,7 +129,7 @@ async fn a_timeout_ends_the_wait_and_not_the_context() {
 /// A thousand with `MITOGEN_CYCLES=1000`.
 #[test]
 fn many_cycles_leave_no_zombie_and_no_descriptor_behind() {
-    let cycles = std::env::var("MITOGEN_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let cycles = std::env::var("MITOGEN_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     // In a process of its own, since other tests of this file have children and descriptors too.
     let own = std::env::current_exe().expect("a test");
     let status = std::process::Command::new(own)
@@ -143,11 +143,13 @@ fn many_cycles_leave_no_zombie_and_no_descriptor_behind() {
 #[test]
 #[ignore = "run by many_cycles_leave_no_zombie_and_no_descriptor_behind"]
 fn cycles_in_a_process_of_their_own() {
-    let cycles: usize = std::env::var("MITOGEN_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let cycles: usize = std::env::var("MITOGEN_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let router = mitogen::blocking::Router::new().expect("a router");
+    let python = common::interpreters().pop().expect("at least one");
     let mut before = (0, 0);
     for cycle in 0..cycles {
-        let context = router.connect(Local::new()).expect("a context");
+        let method = Local::new().python(python.to_string_lossy());
+        let context = router.connect(method).expect("a context");
         let pid: u32 = context.call("os.getpid", ()).expect("a pid");
         context.shutdown().expect("a shutdown");
         assert!(!common::process_exists(pid));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Where every context answers.
 const ECHO: Handle = Handle(900);
 
-pub struct World {
+pub(crate) struct World {
     rng: u64,
     contexts: BTreeMap<ContextId, Context>,
     /// Messages under way, by sender and receiver; each pair is first in, first out.
@@ -29,7 +29,7 @@ struct Context {
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         let mut router = Router::new(Config::controller());
         router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
         World {
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// xorshift64: below `limit`.
-    pub fn random(&mut self, limit: u64) -> u64 {
+    pub(crate) fn random(&mut self, limit: u64) -> u64 {
         self.rng ^= self.rng << 13;
         self.rng ^= self.rng >> 7;
         self.rng ^= self.rng << 17;
@@ -54,7 +54,7 @@ impl World {
 
     // ---- the tree -------------------------------------------------------------------------
 
-    pub fn connect(&mut self, parent: ContextId) -> ContextId {
+    pub(crate) fn connect(&mut self, parent: ContextId) -> ContextId {
         let id = self.router(ContextId::CONTROLLER).allocate_id().expect("ids are left");
         let mut ancestors = vec![parent];
         while let Some(next) = self.contexts[ancestors.last().expect("never empty")].parent {
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// A context dies, and its subtree with it (each loses its parent).
-    pub fn disconnect(&mut self, id: ContextId) {
+    pub(crate) fn disconnect(&mut self, id: ContextId) {
         let gone: BTreeSet<_> = self.contexts.keys().copied().filter(|&c| self.is_within(c, id)).collect();
         let parent = self.contexts[&id].parent.expect("the controller stays");
         self.contexts.retain(|id, _| !gone.contains(id));
@@ -84,14 +84,14 @@ impl World {
         self.drain(parent);
     }
 
-    pub fn connect_somewhere(&mut self) {
+    pub(crate) fn connect_somewhere(&mut self) {
         let parent = self.any_context();
         if self.contexts.len() < 24 {
             self.connect(parent);
         }
     }
 
-    pub fn disconnect_somebody(&mut self) {
+    pub(crate) fn disconnect_somebody(&mut self) {
         let id = self.any_context();
         if id != ContextId::CONTROLLER {
             self.disconnect(id);
@@ -100,13 +100,13 @@ impl World {
 
     // ---- traffic --------------------------------------------------------------------------
 
-    pub fn request(&mut self, from: ContextId, to: ContextId) {
+    pub(crate) fn request(&mut self, from: ContextId, to: ContextId) {
         let handle = self.router(from).request(to, ECHO, (Encoding::Pickle, Bytes::from_static(b"ping")));
         assert!(self.requests.insert((from, handle), 0).is_none(), "handles are not reused");
         self.drain(from);
     }
 
-    pub fn request_somewhere(&mut self) {
+    pub(crate) fn request_somewhere(&mut self) {
         let from = self.any_context();
         // Sometimes to somebody who is gone.
         let pick = self.random(self.parents.len() as u64) as usize;
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Some context writes a raw frame to a neighbour, with whatever it likes in the header.
-    pub fn forge(&mut self) {
+    pub(crate) fn forge(&mut self) {
         let forger = self.any_context();
         let Some(parent) = self.contexts[&forger].parent else { return };
         let mark = self.forgers.len() as u32;
@@ -136,10 +136,9 @@ impl World {
         // A context's own end cannot be forged against itself: it may say what it likes of itself
         // and its subtree, which would only make this test's book-keeping wrong.
         let route_business = matches!(message.handle, Handle::ADD_ROUTE | Handle::DEL_ROUTE);
-        if self.is_within(message.src, forger) && self.is_within(message.auth, forger) {
-            if route_business || message.is_dead() || message.handle >= Handle::FIRST_DYNAMIC {
-                return;
-            }
+        let itself = self.is_within(message.src, forger) && self.is_within(message.auth, forger);
+        if itself && (route_business || message.is_dead() || message.handle >= Handle::FIRST_DYNAMIC) {
+            return;
         }
         message.payload = if route_business {
             Bytes::from(self.any_id().to_string())
@@ -151,7 +150,7 @@ impl World {
     }
 
     /// Carries the first message of some wire.
-    pub fn carry_one(&mut self) {
+    pub(crate) fn carry_one(&mut self) {
         let busy: Vec<_> =
             self.wires.iter().filter(|(_, wire)| !wire.is_empty()).map(|(&key, _)| key).collect();
         if busy.is_empty() {
@@ -168,24 +167,24 @@ impl World {
     }
 
     /// Carries until nothing is under way.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.wires.values().any(|wire| !wire.is_empty()) {
             self.carry_one();
         }
     }
 
-    pub fn watch_messages_to(&mut self, id: ContextId) {
+    pub(crate) fn watch_messages_to(&mut self, id: ContextId) {
         self.watch = Some(id);
         self.seen.clear();
     }
 
-    pub fn watched(&self) -> Vec<Message> {
+    pub(crate) fn watched(&self) -> Vec<Message> {
         self.seen.clone()
     }
 
     // ---- what must hold -------------------------------------------------------------------
 
-    pub fn check_every_request_ended_once(&self) {
+    pub(crate) fn check_every_request_ended_once(&self) {
         for (request, &ends) in &self.requests {
             assert_eq!(ends, 1, "request {request:?} ended {ends} times");
         }
@@ -195,7 +194,7 @@ impl World {
     }
 
     /// Every context knows exactly its parent and its descendants, by the right neighbour.
-    pub fn check_tables(&self) {
+    pub(crate) fn check_tables(&self) {
         for (&id, context) in &self.contexts {
             let mut expected = BTreeMap::new();
             expected.extend(context.parent.map(|parent| (parent, parent)));

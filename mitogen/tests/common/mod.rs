@@ -77,6 +77,21 @@ pub fn wait_gone(pid: u32, limit: Duration) {
     }
 }
 
+/// Waits until a process that is not our child runs no more. Its zombie is for init to reap.
+pub fn wait_dead(pid: u32, limit: Duration) {
+    let runs = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state =
+            stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next().map(str::to_owned));
+        state.is_some_and(|state| !matches!(state.as_str(), "Z" | "X"))
+    };
+    let start = Instant::now();
+    while runs() {
+        assert!(start.elapsed() < limit, "process {pid} still runs after {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Open descriptors of this process.
 pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("/proc").count()
