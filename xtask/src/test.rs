@@ -95,7 +95,7 @@ fn lint(root: &Path, steps: &mut Steps) {
     });
     steps.step("clippy", || {
         let mut cmd = sh::cargo(root);
-        cmd.args(["clippy", "--all-targets", "--quiet"]).args(sh::whole_workspace(root)?);
+        cmd.args(["clippy", "--all-targets", "--quiet", "--keep-going"]).args(sh::whole_workspace(root)?);
         sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
     });
     steps.step("doc", || {
