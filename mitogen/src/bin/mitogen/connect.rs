@@ -6,7 +6,7 @@ use crate::{
     fleet::Place,
     password::Password,
     range,
-    target::{Destination, Hop, Malformed, Target},
+    target::{Destination, Hop, Malformed, SLASH, Target},
 };
 use mitogen::{HostKeys, Local, Method, Ssh};
 use std::{
@@ -81,8 +81,11 @@ pub(crate) fn place(target: Target, common: &Common, password: Option<&Password>
 }
 
 fn method(target: &Target, common: &Common, password: Option<&Password>) -> Result<Method, String> {
+    let mut had_options = false;
     for hop in target.hops() {
-        check(hop)?;
+        let advice = if had_options { SLASH } else { "" };
+        check(hop).map_err(|why| format!("{why}{advice}"))?;
+        had_options = !hop.options.is_empty();
     }
     let [hop] = target.hops() else {
         return Err("hops behind hops are not supported yet; name a single hop".to_owned());

@@ -164,7 +164,7 @@ impl Fleet {
 
     async fn connect(&self, place: &Place, name: &str) -> Result<Context, Error> {
         let mut observe = |phase: Phase, at: Duration| {
-            tracing::info!(target: "mitogen::connect", "{name}: {phase} phase after {:.1} ms", at.as_secs_f64() * 1000.0);
+            tracing::info!(target: "mitogen::connect", "{name}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
         };
         let context = self.router.connect_observed(place.method.clone(), &mut observe).await?;
         tracing::info!(target: "mitogen::connect", "{name}: connected");
