@@ -77,6 +77,7 @@ class Broker(object):
                 seconds = 0
                 if queued or not self.idle:
                     seconds = max(0, self.ending - clock())
+            self.dispatcher.notify()
             try:
                 ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], seconds)
             except select.error:
