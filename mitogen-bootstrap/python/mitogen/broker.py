@@ -19,6 +19,8 @@ class Broker(object):
     # The main thread has done its last work.
     idle = False
     awake = False
+    # Functions called at the very end, on the I/O thread.
+    at_end = []
 
     def __init__(self):
         self.reader, self.writer = os.pipe()
@@ -39,14 +41,21 @@ class Broker(object):
     def run(self):
         """The thread."""
         try:
-            self.loop()
-        except:
-            self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
-        # As upstream's end. A handler may swallow it.
-        pid = os.getpid()
-        os.kill(pid, 15)
-        time.sleep(.5)
-        os.kill(pid, 9)
+            try:
+                self.loop()
+            except:
+                self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
+        finally:
+            # Whatever failed: user code may have closed our descriptors.
+            try:
+                for fn in self.at_end:
+                    fn()
+            finally:
+                # As upstream's end. A handler may swallow it.
+                pid = os.getpid()
+                os.kill(pid, 15)
+                time.sleep(.5)
+                os.kill(pid, 9)
 
     def loop(self):
         link = self.router.parent
@@ -83,7 +92,8 @@ class Broker(object):
                 if fd == fd_in:
                     self.receive(link)
                 elif fd == self.reader:
-                    os.read(fd, 99)
+                    if not os.read(fd, 99):
+                        raise IOError('user code has closed the descriptors of the context')
                 elif not outputs[fd].receive():
                     del outputs[fd]
             if seconds is not None and (not ready and not writable or clock() > self.started + LIMIT):
