@@ -21,6 +21,8 @@ class Broker(object):
     awake = False
     # Functions called at the very end, on the I/O thread.
     at_end = []
+    # What takes this loop's place, in mitogen.loop, once there are children.
+    change = None
 
     def __init__(self):
         self.reader, self.writer = os.pipe()
@@ -61,7 +63,7 @@ class Broker(object):
         link = self.router.parent
         fd_in = link.fd_in
         outputs = self.outputs
-        while 1:
+        while not self.change:
             self.awake = False
             if link.dead:
                 self.shutdown()
@@ -102,6 +104,7 @@ class Broker(object):
                 while outputs:
                     outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
+        self.change()
 
     def receive(self, link):
         for msg in link.receive():

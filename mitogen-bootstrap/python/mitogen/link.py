@@ -52,7 +52,7 @@ class Link(object):
                 if first and not self.lazy:
                     self.write()
                 if self.queued:
-                    self.broker.wake()
+                    self.tell()
         finally:
             lock.release()
 
@@ -88,6 +88,9 @@ class Link(object):
         self.dead = True
         self.queued = 0
         del self.queue[:]
+        self.tell()
+
+    def tell(self):
         self.broker.wake()
 
     def receive(self):
