@@ -19,6 +19,8 @@ class Broker(object):
     # The main thread has done its last work.
     idle = False
     awake = False
+    # What takes this loop's place, in mitogen.loop, once there are children.
+    change = None
 
     def __init__(self):
         self.reader, self.writer = os.pipe()
@@ -52,7 +54,7 @@ class Broker(object):
         link = self.router.parent
         fd_in = link.fd_in
         outputs = self.outputs
-        while 1:
+        while not self.change:
             self.awake = False
             if link.dead:
                 self.shutdown()
@@ -91,6 +93,7 @@ class Broker(object):
                 while outputs:
                     outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
+        self.change()
 
     def receive(self, link):
         for msg in link.receive():

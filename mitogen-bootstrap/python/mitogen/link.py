@@ -43,7 +43,7 @@ class Link(object):
                 if len(self.queue) == 1:
                     self.write()
                     if self.queued:
-                        self.broker.wake()
+                        self.tell()
         finally:
             lock.release()
 
@@ -79,6 +79,9 @@ class Link(object):
         self.dead = True
         self.queued = 0
         del self.queue[:]
+        self.tell()
+
+    def tell(self):
         self.broker.wake()
 
     def receive(self):

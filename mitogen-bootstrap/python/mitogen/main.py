@@ -45,7 +45,7 @@ class ExternalContext(object):
             fcntl.fcntl(fds[1], fcntl.F_SETFL, os.O_NONBLOCK)
         else:
             os.set_blocking(fds[1], False)  # novm
-        for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module):
+        for handle, fn in (core.CALL_FUNCTION, dispatcher.handle_call), (core.SHUTDOWN, broker.shutdown), (core.LOAD_MODULE, self.handle_load_module), (200, self.handle_plan):
             router.add_handler(fn, handle, True, True)
         importer.request = self.request_module
 
@@ -56,6 +56,13 @@ class ExternalContext(object):
             data = zlib.decompress(data) + '\n'.encode()
             path = 'master:' + path
         self.importer.handle_answer(str(fullname), children, path, data)
+
+    def handle_plan(self, msg):
+        start_new_thread(self.carry_out, (msg,))
+
+    def carry_out(self, msg):
+        from mitogen import spawn
+        spawn.run(self, msg)
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))

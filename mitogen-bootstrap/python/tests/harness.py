@@ -54,6 +54,16 @@ def preamble(config=None, **kw):
     return stage.encode() + b'\0' + data, conf
 
 
+def split_payload(data):
+    z = zlib.decompressobj()
+    z.decompress(data)
+    return data[:-len(z.unused_data)], z.unused_data
+
+
+def report_of(report):
+    return dict((str(key), value) for key, value in report.items())
+
+
 class Child(object):
     """A booted child; `send` and `receive` speak frames."""
 
@@ -66,6 +76,8 @@ class Child(object):
         self.inbox = []
         # (logger, level, text) of each log record.
         self.logs = []
+        # (handle, text) of each announced or withdrawn route.
+        self.routes = []
         # Sources and packages' children that are served, and what was asked for.
         self.modules = {}
         self.packages = {}
@@ -117,6 +129,8 @@ class Child(object):
                     self.handle_get_module(msg)
                 elif msg.handle == core.FORWARD_LOG:
                     self.logs.append(tuple(msg.data.decode('utf-8').split('\0', 2)))
+                elif msg.handle in (103, 104):
+                    self.routes.append((msg.handle, msg.data.decode('utf-8')))
                 else:
                     return msg
             data = self.recv()
@@ -130,12 +144,13 @@ class Child(object):
         klass = None
         if len(parts) == 3:
             klass = parts.pop(1)
+        dst = kwargs.pop('dst', 1)
         return self.start_call((kwargs.pop('chain', None), core.to_text(parts[0]), klass and core.to_text(klass),
-                                core.to_text(parts[-1]), args, core.Kwargs(kwargs)))
+                                core.to_text(parts[-1]), args, core.Kwargs(kwargs)), dst=dst)
 
-    def start_call(self, call, enc=core.ENC_PICKLE):
+    def start_call(self, call, enc=core.ENC_PICKLE, dst=1):
         self.last_handle += 1
-        self.send(handle=core.CALL_FUNCTION, reply_to=self.last_handle, enc=enc, data=core.dumps(call, 2))
+        self.send(dst_id=dst, handle=core.CALL_FUNCTION, reply_to=self.last_handle, enc=enc, data=core.dumps(call, 2))
         return self.last_handle
 
     def answer(self, handle):
@@ -147,6 +162,31 @@ class Child(object):
 
     def call(self, func, *args, **kwargs):
         return self.answer(self.start(func, *args, **kwargs))
+
+    # Children of the child.
+
+    def plan(self, context_id, parents, python=None, argv=None, config=None, **kw):
+        """A plan as the controller writes it, for the parent `parents[0]`."""
+        conf = dict(dict(context_id=context_id, parent_ids=parents, key=KEY[::-1]), **(config or {}))
+        data, full = preamble(conf)
+        head, rest = data.split(b'\0', 1)
+        core_blob, tail = split_payload(rest)
+        script = 'echo EC0&&exec %s -SEc "%s"' % (python or sys.executable, SCRIPT_PY)
+        t = core.to_text
+        argv = [core.Blob(word.encode()) for word in argv or ['sh', '-c', script]]
+        plan = dict(id=context_id, name=t('c%d' % context_id), argv=argv, env=[], wiring=t('pipes'), logs_in=False, head=core.Blob(head + b'\0'),
+                    tail=core.Blob(tail), key=t(full['key']), secrets=[], timeout=15., noise_cap=65536)
+        plan.update(kw)
+        return dict((t(key), value) for key, value in plan.items())
+
+    def start_birth(self, context_id, parents, *args, **kw):
+        self.last_handle += 1
+        self.send(dst_id=parents[0], handle=200, reply_to=self.last_handle, enc=core.ENC_PICKLE, data=core.dumps(self.plan(context_id, parents, *args, **kw), 2))
+        return self.last_handle
+
+    def bear(self, context_id, parents, *args, **kw):
+        """Has a descendant start a child; returns its report with keys as text."""
+        return report_of(self.answer(self.start_birth(context_id, parents, *args, **kw)))
 
     def define(self, text, name='fixture'):
         """Offers a module to the child, for when it asks."""

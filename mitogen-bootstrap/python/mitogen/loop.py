@@ -1,0 +1,501 @@
+"""The I/O of a context with children: any number of links, the words of the tools that lead to them, and the ends of their processes."""
+import errno
+import os
+import select
+import sys
+from mitogen import broker, link, tree, wire
+from mitogen.broker import FULL, GRACE, LIMIT, clock
+from mitogen.core import Message, StreamError
+from mitogen.importer import allocate_lock
+from mitogen.wire import EMPTY, HEADER, HEADER_LEN, unpack
+
+# Bytes read at once, except of a long frame; joined for one write; that may wait in a link, behind the message at its head, before it is given up.
+READ = 65536
+JOIN = 131072
+QUEUE = 64 << 20
+# Seconds that children get to end.
+CHILDREN = 3
+READABLE = 1
+WRITABLE = 4
+
+
+class Select(object):
+    """For systems that have nothing else."""
+
+    def __init__(self):
+        self.masks = {}
+        self.register = self.modify = self.masks.__setitem__
+        self.unregister = self.masks.__delitem__
+
+    def poll(self, milliseconds=None):
+        if milliseconds is not None:
+            milliseconds /= 1000.
+        masks = self.masks
+        ready = select.select([fd for fd in masks if masks[fd] & READABLE], [fd for fd in masks if masks[fd] & WRITABLE], [], milliseconds)
+        return [(fd, READABLE) for fd in ready[0]] + [(fd, WRITABLE) for fd in ready[1]]
+
+
+class Poller(object):
+    """Waits for descriptors: with epoll if there may be many, else with poll."""
+
+    def __init__(self, many):
+        self.masks = {}
+        self.scale = 1000
+        if many and hasattr(select, 'epoll'):
+            self.poller = select.epoll()  # novm
+            self.scale = 1
+            if sys.version_info < (3, 4):
+                import fcntl
+                fcntl.fcntl(self.poller.fileno(), fcntl.F_SETFD, 1)
+        elif hasattr(select, 'poll'):
+            self.poller = select.poll()
+        else:
+            self.poller = Select()
+
+    def set(self, fd, mask):
+        """What is waited for on a descriptor; 0 before it is closed."""
+        old = self.masks.get(fd, 0)
+        if mask == old:
+            return
+        if not old:
+            self.poller.register(fd, mask)
+        elif mask:
+            self.poller.modify(fd, mask)
+        else:
+            self.poller.unregister(fd)
+        self.masks[fd] = mask
+        if not mask:
+            del self.masks[fd]
+
+    def poll(self, seconds):
+        """Returns [(descriptor, mask)]; a mask with other bits than the two is an end or an error."""
+        try:
+            if seconds is None:
+                return self.poller.poll()
+            if self.scale == 1:
+                return self.poller.poll(seconds)
+            return self.poller.poll(int(seconds * 1000 + .999))
+        except (select.error, IOError, OSError):
+            if sys.exc_info()[1].args[0] != errno.EINTR:
+                raise
+            return []
+
+
+class Decoder(wire.Decoder):
+    """Passes on what is not for us without unpacking it."""
+
+    def feed_link(self, data, link):
+        """Takes bytes that came by a link."""
+        if self.parts:
+            self.parts.append(data)
+            self.have += len(data)
+            if self.have < self.need:
+                return
+            data = EMPTY.join(self.parts)
+        way = link.router.way
+        pos = 0
+        end = len(data)
+        skip = self.skip
+        need = head = skip + HEADER_LEN
+        chain = self.chain
+        while end - pos >= head:
+            start = pos + skip
+            enc, dst, src, auth, handle, reply_to, length = unpack(HEADER, data[start:pos + head])
+            if enc not in (0x4d49, 0x4d4a, 0x4d4b):
+                raise StreamError('corrupt stream: a frame starts with %#06x' % (enc & 0xffff))
+            if length > self.limit:
+                raise StreamError('frame of %d bytes exceeds the limit of %d bytes' % (length, self.limit))
+            need = head + length
+            if end - pos < need:
+                break
+            stop = pos + need
+            frame = data[start:stop]
+            if skip:
+                chain.feed(frame)
+                if chain.mac() != data[pos:start]:
+                    raise StreamError('bad frame signature')
+            out = way(dst, src, auth, link)
+            if out is not None:
+                out.forward(frame)
+            else:
+                link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=frame[HEADER_LEN:]))
+            pos = stop
+            need = head
+        self.parts = []
+        self.have = end - pos
+        self.need = need
+        if self.have:
+            self.parts = [data[pos:]]
+
+
+class Link(link.Link, tree.Branch):
+    """A link among others. It takes the place of the other kind's class while that runs."""
+    router = None
+    # The process that was started for it.
+    child = None
+    # The broker knows that bytes wait, or that the link died; it has let the link go.
+    told = False
+    gone = False
+
+    def grow_link(self):
+        self.fd = self.fd_in
+        self.router = self.broker.router
+        self.decoder.__class__ = Decoder
+
+    def forward(self, frame):
+        """Sends a frame of somebody else's, a little later; on the I/O thread."""
+        self.lock.acquire()
+        try:
+            if self.dead:
+                return
+            queue = self.queue
+            if self.queued > QUEUE and self.queued - len(queue[0]) > QUEUE:
+                self.router.complain(self, 'lost: it does not read, and %d bytes wait for it' % self.queued)
+                return self.close()
+            chain = self.chain_out
+            if chain:
+                chain.feed(frame)
+                if len(frame) < READ:
+                    frame = chain.mac() + frame
+                else:
+                    queue.append(chain.mac())
+                    self.queued += 20
+            queue.append(frame)
+            self.queued += len(frame)
+            if not self.told:
+                # We are on the thread that will look.
+                self.told = True
+                self.broker.pending.append(self)
+        finally:
+            self.lock.release()
+
+    def write(self):
+        queue = self.queue
+        while queue:
+            data = queue[0]
+            if len(queue) > 1 and len(data) < READ and not self.sent:
+                size = count = 0
+                while count < len(queue) and size < JOIN:
+                    size += len(queue[count])
+                    count += 1
+                queue[:count] = [EMPTY.join(queue[:count])]
+                data = queue[0]
+            try:
+                n = os.write(self.fd_out, data[self.sent:self.sent + link.CHUNK])
+            except OSError:
+                code = sys.exc_info()[1].errno
+                if code == errno.EINTR:
+                    continue
+                if code != errno.EAGAIN:
+                    self.close()
+                return
+            self.sent += n
+            self.queued -= n
+            if self.sent == len(data):
+                self.sent = 0
+                del queue[0]
+
+    def tell(self):
+        if not self.told:
+            self.told = True
+            self.broker.pending.append(self)
+            self.broker.wake()
+
+    def deliver(self, msg):
+        try:
+            self.router.handle_message(msg, self)
+        except Exception:
+            # One bad message is no reason to leave.
+            self.router.log('mitogen', 40, 'a message of context %s to handle %s failed: %r' % (msg.src_id, msg.handle, sys.exc_info()[1]))
+
+    def handle_readable(self):
+        decoder = self.decoder
+        size = READ
+        if decoder.parts:
+            # So that a long frame ends where a read ends.
+            size = min(max(size, decoder.need - decoder.have), 1 << 20)
+        try:
+            data = os.read(self.fd_in, size)
+        except OSError:
+            if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
+                return
+            data = EMPTY
+        if data:
+            self.feed(data)
+        else:
+            self.close()
+
+    def feed(self, data):
+        try:
+            self.decoder.feed_link(data, self)
+        except StreamError:
+            # Nothing that follows could be located.
+            self.suspect = False
+            self.router.complain(self, 'lost: %s' % sys.exc_info()[1])
+            self.close()
+
+
+class Source(object):
+    """Something else to read from."""
+    # Read only while the parent takes what we send.
+    talks = True
+
+    def __init__(self, broker, fd):
+        self.broker = broker
+        self.fd = fd
+
+
+class Waker(Source):
+    talks = False
+
+    def handle_readable(self):
+        os.read(self.fd, 99)
+
+
+class Captured(Source):
+    """Our own standard output or error."""
+
+    def handle_readable(self):
+        outputs = self.broker.outputs
+        if not outputs[self.fd].receive():
+            self.broker.unwatch(self.fd)
+            del outputs[self.fd]
+
+
+class Lines(Source):
+    """What a tool prints when its context lives: read in any case, so that it never waits; told only if the controller wants to know."""
+    rest = EMPTY
+    wanted = False
+
+    def handle_readable(self):
+        try:
+            data = os.read(self.fd, READ)
+        except OSError:
+            # A terminal without users says this at its end.
+            data = EMPTY
+        lines = (self.rest + data).split('\n'.encode())
+        self.rest = lines.pop()
+        if not data or len(self.rest) > READ:
+            lines.append(self.rest)
+            self.rest = EMPTY
+        if self.wanted:
+            for line in lines:
+                if line.strip():
+                    self.broker.router.log('mitogen.tool', 10, line.strip())
+        if not data:
+            self.broker.unwatch(self.fd)
+            os.close(self.fd)
+
+
+class Broker(broker.Broker):
+    """The I/O thread's work. It takes the place of the other kind's class while that runs."""
+
+    def grow(self):
+        # (function, arguments) to call on this thread.
+        self.calls = []
+        # Links that have bytes to write, or died.
+        self.pending = []
+        self.sources = {}
+        self.writers = {}
+        # [time of the next look, looks so far, process] of each process that should end.
+        self.ends = []
+        # What must be stopped if all ends: births on their way.
+        self.births = []
+        self.paused = False
+        self.poller = Poller(True)
+        self.watch(Waker(self, self.reader))
+        for fd in self.outputs:
+            self.watch(Captured(self, fd))
+
+    def defer(self, fn, *args):
+        """Has the I/O thread call something; from any thread."""
+        self.calls.append((fn, args))
+        self.wake()
+
+    def watch(self, source):
+        self.sources[source.fd] = source
+        self.poller.set(source.fd, READABLE)
+
+    def unwatch(self, fd):
+        self.sources.pop(fd, None)
+        self.writers.pop(fd, None)
+        self.poller.set(fd, 0)
+
+    def shutdown(self, msg=None):
+        if self.ending is None:
+            broker.Broker.shutdown(self)
+            for birth in list(self.births):
+                birth.cancel()
+            self.router.close()
+
+    def loop(self):
+        poll = self.poller.poll
+        sources = self.sources
+        writers = self.writers
+        pending = self.pending
+        while 1:
+            self.awake = False
+            while self.calls:
+                fn, args = self.calls.pop(0)
+                fn(*args)
+            while pending:
+                self.look_after(pending.pop(0))
+            events = poll(self.tick())
+            for fd, mask in events:
+                if fd in sources and mask & ~WRITABLE:
+                    sources[fd].handle_readable()
+                if fd in writers and mask & ~READABLE and not writers[fd].told:
+                    writers[fd].told = True
+                    pending.append(writers[fd])
+            if self.ending is not None and self.is_over(events):
+                return
+
+    def look_after(self, link):
+        """Writes what a link has, and waits until it takes more."""
+        link.told = False
+        if link.gone:
+            return
+        queued = link.queued
+        link.flush()
+        if link.dead:
+            return self.drop(link)
+        if link.queued < queued and self.ending is not None:
+            self.ending = clock() + GRACE
+        mask = 0
+        if link.fd_out == link.fd_in:
+            mask = READABLE
+        if link.queued:
+            self.writers[link.fd_out] = link
+            mask |= WRITABLE
+        else:
+            self.writers.pop(link.fd_out, None)
+        self.poller.set(link.fd_out, mask)
+
+    def adopt(self, link, name, rest, words, done):
+        """Takes a new child's link, with what came of it already."""
+        link.grow_link()
+        self.router.adopt(link, name)
+        self.watch(link)
+        for source in words:
+            self.watch(source)
+        if rest:
+            link.feed(rest)
+        link.tell()
+        done.release()
+        if self.ending is not None:
+            self.router.close()
+
+    def drop(self, link):
+        """Lets a dead link go."""
+        link.gone = True
+        fds = set([link.fd_in, link.fd_out])
+        for fd in fds:
+            self.unwatch(fd)
+        if link is self.router.parent:
+            return self.shutdown()
+        link.lock.acquire()
+        for fd in fds:
+            os.close(fd)
+        link.lock.release()
+        self.router.abandon(link)
+        if link.child:
+            self.bury(link.child)
+
+    def bury(self, process):
+        """Sees that a process ends, soon by force."""
+        self.ends.append([clock(), 0, process])
+
+    def tick(self):
+        """Does what is due. Returns for how many seconds nothing will be, or None."""
+        parent = self.router.parent
+        if parent and (parent.queued >= FULL) != self.paused:
+            self.paused = not self.paused
+            for source in list(self.sources.values()):
+                if getattr(source, 'talks', False):
+                    self.poller.set(source.fd, [READABLE, 0][self.paused])
+        if not self.ends and self.ending is None:
+            return None
+        now = clock()
+        for end in self.ends[:]:
+            when, looks, process = end
+            if when > now:
+                continue
+            if looks == 1:
+                process.kill(15)
+            elif looks == 5:
+                process.kill(9)
+            if process.poll() is not None or looks == 20:
+                self.ends.remove(end)
+            else:
+                end[:2] = now + .05 * 1.72 ** looks, looks + 1
+        times = [end[0] for end in self.ends]
+        if self.ending is not None:
+            if self.router.branches:
+                times.append(self.started + CHILDREN)
+            elif self.idle and not (parent and parent.queued):
+                # Once the main thread is idle, only what is there already is taken.
+                return 0
+            else:
+                times.append(self.ending)
+        if not times:
+            return None
+        return max(0, min(times) - now)
+
+    def is_over(self, events):
+        """Whether the thread may end; asked after each wait while all ends."""
+        now = clock()
+        branches = self.router.branches
+        if branches:
+            if now > self.started + CHILDREN:
+                for link in list(branches):
+                    if link.child:
+                        link.child.kill(9)
+                    link.close()
+            return False
+        if (events or self.pending or self.tick()) and now < self.started + CHILDREN + LIMIT:
+            return False
+        if self.outputs:
+            while self.outputs:
+                fd, output = self.outputs.popitem()
+                self.unwatch(fd)
+                output.finish()
+            self.ending = clock() + GRACE
+            return False
+        for end in self.ends:
+            end[2].kill(15)
+        return True
+
+
+guard = allocate_lock()
+
+
+def upgrade(econtext):
+    """Makes a context able to have children; from any thread but the one concerned."""
+    broker = econtext.broker
+    guard.acquire()
+    try:
+        if not isinstance(broker, Broker):
+            done = allocate_lock()
+            done.acquire()
+
+            def change():
+                parent = econtext.stream
+                router = econtext.router
+                router.__class__ = tree.Router
+                parent.__class__ = Link
+                broker.__class__ = Broker
+                broker.grow()
+                parent.grow_link()
+                parent.remote_id = router.parent_ids[0]
+                parent.routes = set()
+                router.grow(econtext.importer, econtext.config['unidirectional'])
+                broker.watch(parent)
+                parent.tell()
+                done.release()
+                broker.loop()
+
+            broker.change = change
+            broker.wake()
+            done.acquire()
+    finally:
+        guard.release()

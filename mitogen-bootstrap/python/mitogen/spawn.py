@@ -1,0 +1,376 @@
+"""Carries out plans: starts the tool that leads to a new context, attends the birth, and takes the child in or reports why there is none.
+
+A plan is a dict (mitogen-bootstrap/src/plan_message.rs writes it), and so is the report (src/handshake/report.rs reads it).
+"""
+import errno
+import os
+import sys
+import termios
+import time
+from mitogen import loop
+from mitogen.broker import clock
+from mitogen.core import PY3, to_text
+from mitogen.handshake import Handshake
+from mitogen.importer import allocate_lock
+from mitogen.wire import EMPTY, Chain
+
+try:
+    from _socket import socketpair
+except ImportError:
+    from socket import socketpair
+import fcntl
+import signal
+import subprocess
+
+# Seconds: that a tool without output may take to end; that its channels may take after its end; after which a text without an end on the terminal is a question;
+# that a tool gets to end politely; between looks at whether it has ended.
+EXIT_PATIENCE = 2
+DRAIN_PATIENCE = .25
+QUIET = .4
+TERM_PATIENCE = .2
+LOOK = .05
+
+
+def run(econtext, msg):
+    """Carries out the plan in a message, and answers with the report."""
+    birth = None
+    try:
+        birth = Birth(econtext, msg.unpickle())
+        birth.run()
+        report = birth.report
+    except:
+        report = {'ok': False, 'phase': 'spawn', 'reason': 'spawn', 'status': None, 'errno': None, 'message': to_text(repr(sys.exc_info()[1])), 'lines': [], 'elapsed': 0.}
+        if birth:
+            birth.close()
+    msg.reply(texts(report))
+
+
+def texts(report):
+    """With the keys and words as text, which Python 2 would send as bytes."""
+    out = {}
+    for key, value in report.items():
+        if type(value) is str:
+            value = to_text(value)
+        out[to_text(key)] = value
+    return out
+
+
+def private(fd):
+    """A descriptor that no program inherits; Python does it itself since 3.4."""
+    if sys.version_info < (3, 4):
+        fcntl.fcntl(fd, fcntl.F_SETFD, 1)
+    return fd
+
+
+def nonblocking(fd):
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
+
+
+def pair():
+    ends = socketpair()
+    fds = [private(os.dup(end.fileno())) for end in ends]
+    for end in ends:
+        end.close()
+    return fds
+
+
+def pipe():
+    return [private(fd) for fd in os.pipe()]
+
+
+def words(obj):
+    """What a program can be given: bytes for Python 2."""
+    if not PY3 and not isinstance(obj, str):
+        obj = obj.encode('utf-8')
+    return obj
+
+
+class Tool(object):
+    """A process, in a session of its own, with the terminal's end that must stay open as long as it lives."""
+
+    def __init__(self, argv, env, fds, slave):
+        self.slave = None
+        keywords = {}
+        if sys.version_info > (3, 2):
+            keywords['start_new_session'] = True
+        if not keywords or slave is not None:
+            # Between fork and exec, where other threads of ours do not run and their locks may be held: nothing but system calls. There is no other way to make
+            # a terminal the controlling one: the new session's leader must ask for it.
+            def prepare():
+                if not keywords:
+                    os.setsid()
+                    for name in 'SIGPIPE', 'SIGXFZ', 'SIGXFSZ':
+                        # What Python ignores would stay ignored.
+                        if hasattr(signal, name):
+                            signal.signal(getattr(signal, name), signal.SIG_DFL)
+                    hide()
+                if slave is not None:
+                    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+            keywords['preexec_fn'] = prepare
+        self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=PY3, env=env, **keywords)
+        self.pid = self.process.pid
+        self.slave = slave
+
+    def poll(self):
+        """The exit status, negative for a signal; None while it runs."""
+        status = self.process.poll()
+        if status is not None and self.slave is not None:
+            os.close(self.slave)
+            self.slave = None
+        return status
+
+    def kill(self, number, group=False):
+        if self.process.returncode is None:
+            try:
+                if group:
+                    os.killpg(self.pid, number)
+                else:
+                    os.kill(self.pid, number)
+            except OSError:
+                # It is gone, or belongs to somebody else.
+                pass
+
+
+def hide():
+    """Has all descriptors but the three closed when a program is executed. What Python 2 does instead is to close them, one by one, up to the limit."""
+    for place in '/proc/self/fd', '/dev/fd':
+        try:
+            fds = [int(name) for name in os.listdir(place)]
+            break
+        except (OSError, ValueError):
+            fds = range(256)
+    for fd in fds:
+        if fd > 2:
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETFD, 1)
+            except (IOError, OSError):
+                pass
+
+
+class Birth(object):
+    """One attempt, on a thread of its own."""
+
+    def __init__(self, econtext, plan):
+        self.econtext = econtext
+        self.plan = dict([(str(to_text(key)), value) for key, value in plan.items()])
+        for key in 'wiring', 'name', 'key':
+            self.plan[key] = to_text(self.plan[key])
+        self.wiring = self.plan['wiring']
+        self.handshake = Handshake(self.plan)
+        self.started = clock()
+        self.deadline = self.started + self.plan['timeout']
+        self.tool = None
+        # Our ends: source -> descriptor. What is still to be written: descriptor -> bytes.
+        self.fds = {}
+        self.fd_out = None
+        self.unsent = {}
+        self.poller = loop.Poller(False)
+        # Descriptors of the tool's, until it has them.
+        self.lent = []
+        self.cancelled = False
+        self.report = None
+
+    def run(self):
+        loop.upgrade(self.econtext)
+        broker = self.econtext.broker
+        broker.births.append(self)
+        try:
+            try:
+                self.spawn()
+            except (OSError, IOError):
+                exc = sys.exc_info()[1]
+                self.fail('spawn', 'spawn', None)
+                self.report['errno'] = exc.errno
+                self.report['message'] = exc.strerror
+                return
+            if broker.ending is not None:
+                self.cancel()
+            self.attend()
+            if self.handshake.residue is not None:
+                self.adopt()
+            else:
+                self.fail(self.handshake.phase, self.handshake.reason, self.tool.poll())
+        finally:
+            broker.births.remove(self)
+
+    def cancel(self):
+        """Ends the attempt; from any thread."""
+        self.cancelled = True
+        if self.tool:
+            self.tool.kill(9, True)
+
+    def spawn(self):
+        argv = [words(word) for word in self.plan['argv']]
+        env = None
+        if self.plan.get('env'):
+            env = dict(getattr(os, 'environb', os.environ))
+            for name, value in self.plan['env']:
+                env.pop(words(name), None)
+                if value is not None:
+                    env[words(name)] = words(value)
+        slave = None
+        if self.wiring in ('prompt', 'pty'):
+            master, slave = os.openpty()
+            self.fds['tty'] = private(master)
+            self.lent.append(private(slave))
+        if self.wiring == 'pty':
+            fds = [slave] * 3
+            self.fd_out = master
+        else:
+            ours, theirs = pair()
+            self.fds['stdout'] = self.fd_out = ours
+            self.lent.append(theirs)
+            fds = [theirs] * 3
+            if self.wiring != 'merged':
+                self.fds['stderr'], fds[2] = pipe()
+                self.lent.append(fds[2])
+        self.tool = Tool(argv, env, fds, slave)
+        for fd in self.lent:
+            if fd != slave:
+                os.close(fd)
+        self.lent = []
+        for fd in self.fds.values():
+            nonblocking(fd)
+            self.poller.set(fd, loop.READABLE)
+
+    # The conversation.
+
+    def attend(self):
+        handshake = self.handshake
+        settle = quiet = None
+        exited = False
+        while not handshake.is_over():
+            now = clock()
+            if now >= self.deadline or self.cancelled:
+                return handshake.handle_deadline()
+            if not exited and self.tool.poll() is not None:
+                exited = True
+                settle = now + DRAIN_PATIENCE
+            if settle is not None and (now >= settle or exited and not self.fds):
+                return handshake.handle_end()
+            if quiet is not None and now >= quiet:
+                quiet = None
+                self.answer(handshake.handle_quiet(self.echoes()))
+            for fd, mask in self.poller.poll(min(LOOK, self.deadline - now)):
+                if fd in self.unsent and mask & ~loop.READABLE:
+                    self.write(fd)
+                source = [name for name in self.fds if self.fds[name] == fd]
+                if not source or not mask & ~loop.WRITABLE:
+                    continue
+                if not self.read(source[0], fd):
+                    if not exited and fd == self.fd_out:
+                        settle = settle or now + EXIT_PATIENCE
+                elif source[0] == 'tty':
+                    quiet = clock() + QUIET
+
+    def read(self, source, fd):
+        """Takes what there is; returns false at the end."""
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
+                return True
+            # The end of a terminal.
+            data = EMPTY
+        if not data:
+            self.unsent.pop(fd, None)
+            self.poller.set(fd, 0)
+            del self.fds[source]
+            os.close(fd)
+            return False
+        handshake = self.handshake
+        send = False
+        if source == 'stdout':
+            send = handshake.handle_comms(data)
+        elif source == 'stderr':
+            handshake.handle_stderr(data)
+        else:
+            send, secret = handshake.handle_terminal(data, self.echoes())
+            self.answer(secret)
+        if send:
+            if self.wiring == 'pty':
+                import tty
+                tty.setraw(fd, termios.TCSANOW)
+            plan = self.plan
+            self.put(self.fd_out, plan['head'] + self.econtext.importer.core_blob + plan['tail'])
+        return True
+
+    def echoes(self):
+        try:
+            return bool(termios.tcgetattr(self.fds['tty'])[3] & termios.ECHO)
+        except (KeyError, termios.error):
+            return True
+
+    def answer(self, secret):
+        if secret is not None and 'tty' in self.fds:
+            self.put(self.fds['tty'], secret + '\n'.encode())
+
+    def put(self, fd, data):
+        self.unsent[fd] = self.unsent.get(fd, EMPTY) + data
+        self.write(fd)
+
+    def write(self, fd):
+        try:
+            while self.unsent[fd]:
+                self.unsent[fd] = self.unsent[fd][os.write(fd, self.unsent[fd][:65536]):]
+        except OSError:
+            if sys.exc_info()[1].errno not in (errno.EAGAIN, errno.EINTR):
+                # What is read will tell why.
+                self.unsent[fd] = EMPTY
+        mask = loop.READABLE
+        if self.unsent[fd]:
+            mask |= loop.WRITABLE
+        else:
+            del self.unsent[fd]
+        self.poller.set(fd, mask)
+
+    # The outcome.
+
+    def adopt(self):
+        """Hands the child to the I/O thread, and waits until it is known to the tree."""
+        econtext = self.econtext
+        broker = econtext.broker
+        chains = None, None
+        key = self.plan['key'].encode()
+        if key:
+            chains = Chain(key, 'mitogen child to parent'), Chain(key, 'mitogen parent to child')
+        fd = self.fd_out
+        link = loop.Link(broker, fd, fd, chains, econtext.router.limit)
+        link.grow(self.plan['id'])
+        link.child = self.tool
+        sources = []
+        for name in self.fds:
+            if self.fds[name] != fd:
+                source = loop.Lines(broker, self.fds[name])
+                source.wanted = econtext.config['log_level'] <= 10
+                sources.append(source)
+        self.fds = {}
+        done = allocate_lock()
+        done.acquire()
+        broker.defer(broker.adopt, link, self.plan['name'], self.handshake.residue, sources, done)
+        done.acquire()
+        self.report = {'ok': True, 'elapsed': clock() - self.started, 'noise': self.handshake.history.shown()}
+
+    def fail(self, phase, reason, status):
+        handshake = self.handshake
+        self.report = {'ok': False, 'phase': phase, 'reason': reason, 'status': status, 'errno': None, 'message': None, 'lines': handshake.history.shown(),
+                       'sent': handshake.sent, 'echo': handshake.echo, 'elapsed': clock() - self.started}
+        self.close()
+
+    def close(self):
+        """Leaves nothing of the attempt."""
+        for fd in list(self.fds.values()):
+            os.close(fd)
+        self.fds = {}
+        tool = self.tool
+        if not tool:
+            for fd in self.lent:
+                os.close(fd)
+            return
+        until = clock() + TERM_PATIENCE
+        # Politely at first: ssh may have a control socket to remove.
+        tool.kill(15, True)
+        while tool.poll() is None and clock() < until:
+            time.sleep(.005)
+        tool.kill(9, True)
+        self.econtext.broker.defer(self.econtext.broker.bury, tool)

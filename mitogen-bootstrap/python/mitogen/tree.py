@@ -1,0 +1,308 @@
+"""The parent half of a router: routes to descendants, who hears of their loss, and whose modules come from here. No descriptor and no thread is known here.
+
+A child's link is anything with `send(msg)` and the attributes of `Branch`.
+"""
+import sys
+import zlib
+from mitogen import core
+from mitogen.core import FORWARD_LOG, GET_MODULE, LOAD_MODULE, SHUTDOWN, Message, to_text
+from mitogen.importer import allocate_lock
+from mitogen.router import Router as Leaf
+
+ADD_ROUTE = 103
+DEL_ROUTE = 104
+FORWARD_MODULE = 108
+# How many destinations are noted for one link, and how many contexts it may claim. More of the former count as "all".
+MANY = 65536
+
+
+class All(object):
+    """Too many to list."""
+
+    def __contains__(self, _):
+        return True
+
+    def add(self, _):
+        pass
+    discard = add
+
+
+class Branch(object):
+    """What the router keeps of a link, besides its way to send."""
+    # The context at the far end.
+    remote_id = None
+    # The contexts that lie there, and those that were written to from there.
+    routes = ()
+    egress = All()
+    # A frame from there was refused; the next ones are refused in silence.
+    suspect = False
+    # Names of the modules that went there.
+    modules = ()
+
+    def grow(self, remote_id):
+        self.remote_id = remote_id
+        self.routes = set()
+        self.egress = set()
+        self.modules = set()
+
+
+class Router(Leaf):
+    """The router of a context with children. It takes the place of the other kind's class while that runs."""
+    # The links to children, in the order of their birth.
+    branches = ()
+    # Only contexts of which one descends from the other may talk.
+    unidirectional = False
+
+    def grow(self, importer, unidirectional=False):
+        """Prepares all that the new class needs."""
+        self.branches = []
+        self.unidirectional = unidirectional
+        self.library = library = Library(self, importer)
+        add = self.add_handler
+        add(self.handle_add_route, ADD_ROUTE)
+        add(self.handle_del_route, DEL_ROUTE)
+        add(library.handle_get_module, GET_MODULE)
+        add(library.handle_load_module, LOAD_MODULE, True, True)
+        add(library.handle_forward_module, FORWARD_MODULE, True, True)
+
+    def way(self, dst, src, auth, link):
+        """The link by which a frame that came by `link` goes on as it is; None if `handle_message` must look at it, because it is for us or not in order."""
+        links = self.links
+        parent = self.parent
+        if links.get(auth, parent) is link and (src == auth or links.get(src, parent) is link):
+            out = links.get(dst)
+            if out is None and link is not parent and dst != self.context_id:
+                out = parent
+            if out is not None:
+                if self.unidirectional and link is not parent and out is not parent:
+                    return None
+                if dst not in link.egress:
+                    self.note(link, dst)
+                return out
+
+    def note(self, link, dst):
+        """Remembers that somebody behind the link wrote to a context, and will want to hear of its loss."""
+        link.egress.add(dst)
+        if len(link.egress) > MANY:
+            link.egress = All()
+
+    def handle_message(self, msg, link):
+        links = self.links
+        parent = self.parent
+        if links.get(msg.auth_id, parent) is not link or msg.src_id != msg.auth_id and links.get(msg.src_id, parent) is not link:
+            self.complain(link, 'bad auth_id or src_id: %d, %d' % (msg.auth_id, msg.src_id))
+        else:
+            if msg.dst_id not in link.egress:
+                self.note(link, msg.dst_id)
+            self.route(msg, link)
+
+    def route(self, msg, link=None):
+        parent = self.parent
+        if self.unidirectional and link is not None and link is not parent and msg.dst_id != self.context_id and self.links.get(msg.dst_id, parent) is not parent:
+            self.refuse(msg, 'routing mode prevents forward of message from context %d to context %d via context %d' % (msg.src_id, msg.dst_id, self.context_id))
+        else:
+            Leaf.route(self, msg, link)
+
+    def complain(self, link, text):
+        """Logs the first thing that is wrong with a link."""
+        if not link.suspect:
+            link.suspect = True
+            self.log('mitogen', 40, 'context %s: %s' % (link.remote_id, text))
+
+    def tell(self, link, handle, data, enc=core.ENC_PLAIN):
+        """Sends something to the context at the far end of a link."""
+        Leaf.route(self, Message(dst_id=link.remote_id, handle=handle, data=data, enc=enc))
+
+    def peer(self, msg):
+        """The link at whose far end the sender is; None if he is farther away."""
+        link = self.links.get(msg.src_id, self.parent)
+        if link and link.remote_id == msg.src_id:
+            return link
+
+    # Births and deaths.
+
+    def adopt(self, link, name):
+        """Takes a child in: from here on frames for it and from it are in order."""
+        self.branches.append(link)
+        self.settle(link.remote_id, name, link)
+
+    def settle(self, context_id, name, link):
+        link.routes.add(context_id)
+        self.links[context_id] = link
+        if name:
+            self.context_by_id(context_id).name = name
+        if self.parent:
+            self.tell(self.parent, ADD_ROUTE, ('%d:%s' % (context_id, name)).encode('utf-8'))
+
+    def abandon(self, link):
+        """A child's link is lost, and all that lies behind it."""
+        if link in self.branches:
+            self.branches.remove(link)
+            self.library.forget(link)
+            self.unsettle(sorted(link.routes), link)
+
+    def unsettle(self, ids, origin):
+        """Contexts are lost; `origin` is the link that told it."""
+        parent = self.parent
+        for context_id in ids:
+            self.links.pop(context_id, None)
+        for context_id in ids:
+            origin.routes.discard(context_id)
+            data = str(context_id).encode()
+            if parent and origin is not parent:
+                self.tell(parent, DEL_ROUTE, data)
+            for link in self.branches:
+                if link is not origin and context_id in link.egress:
+                    link.egress.discard(context_id)
+                    self.tell(link, DEL_ROUTE, data)
+        self.lose(ids)
+
+    def lose(self, ids):
+        """Ends all that waits for answers of lost contexts."""
+        for handle, entry in list(self.handlers.items()):
+            if entry[3] in ids and self.handlers.pop(handle, None):
+                entry[0](Message.dead('the respondent Context has disconnected', src_id=self.context_id, auth_id=self.context_id, dst_id=self.context_id, handle=handle))
+
+    def handle_add_route(self, msg):
+        link = self.peer(msg)
+        if not link or link is self.parent or msg.reply_to == core.IS_DEAD:
+            return
+        text, name = (msg.data.decode('utf-8', 'replace') + ':').split(':', 1)
+        try:
+            context_id = int(text)
+        except ValueError:
+            context_id = 0
+        if context_id <= 0 or context_id == self.context_id or context_id in self.parent_ids or context_id in self.links or len(link.routes) >= MANY:
+            self.complain(link, 'refused the route %r' % text)
+        else:
+            self.settle(context_id, name[:-1], link)
+
+    def handle_del_route(self, msg):
+        link = self.peer(msg)
+        if not link or msg.reply_to == core.IS_DEAD:
+            return
+        text = msg.data.decode('utf-8', 'replace')
+        try:
+            context_id = int(text)
+        except ValueError:
+            context_id = link.remote_id
+        if link is self.parent:
+            # It never announces what lies behind our children.
+            refused = context_id in self.links
+        else:
+            # Its own loss is seen, not told.
+            refused = context_id == link.remote_id or context_id not in link.routes
+        if refused:
+            self.complain(link, 'refused to delete the route %r' % text)
+        else:
+            self.unsettle([context_id], link)
+
+    def close(self):
+        """Has all children end."""
+        for link in self.branches:
+            self.tell(link, SHUTDOWN, core.BytesType())
+
+
+class Library(object):
+    """The modules that passed here, and the children that wait for more."""
+
+    def __init__(self, router, importer):
+        self.router = router
+        self.importer = importer
+        # name -> (payload of LOAD_MODULE, related names); names asked for; name -> links that wait.
+        self.answers = {}
+        self.asked = set(importer.waiting)
+        self.waiting = {}
+        self.lock = allocate_lock()
+        importer.request = self.request
+
+    def request(self, name):
+        """Has our own importer get an answer; on the thread that wants it."""
+        self.lock.acquire()
+        try:
+            if name in self.answers:
+                self.answer(name)
+            else:
+                self.ask(name)
+        finally:
+            self.lock.release()
+
+    def ask(self, name):
+        if name not in self.asked:
+            self.asked.add(name)
+            self.router.tell(self.router.parent, GET_MODULE, name.encode())
+
+    def answer(self, name):
+        _, children, path, data, _ = core.loads(self.answers[name][0])
+        if path:
+            data = zlib.decompress(data) + '\n'.encode()
+            path = 'master:' + path
+        self.importer.handle_answer(name, children, path, data)
+
+    def find(self, name):
+        """The answer (payload, related names) for a child; None if it must be asked for."""
+        if name not in self.answers and name in self.importer.cache:
+            children, path, data = self.importer.cache[name]
+            if path:
+                # It was unpacked when there was no child yet.
+                path = to_text(path.replace('master:', '', 1))
+                if not isinstance(data, core.BytesType):
+                    data = data.encode()
+                data = core.Blob(zlib.compress(data[:-1]))
+            self.answers[name] = core.dumps((to_text(name), children, path, data, ()), 2), ()
+        return self.answers.get(name)
+
+    def send(self, name, link):
+        """Sends a module, behind those it is related to, unless it went there before."""
+        found = self.find(name)
+        if found and name not in link.modules:
+            link.modules.add(name)
+            for other in found[1]:
+                self.send(str(other), link)
+            self.router.tell(link, LOAD_MODULE, found[0], core.ENC_PICKLE)
+        return found
+
+    def forget(self, link):
+        for links in self.waiting.values():
+            if link in links:
+                links.remove(link)
+
+    def handle_get_module(self, msg):
+        link = self.router.peer(msg)
+        if not link or link is self.router.parent or msg.reply_to == core.IS_DEAD:
+            return
+        name = str(msg.data.decode('utf-8', 'replace'))
+        self.lock.acquire()
+        try:
+            if len(link.modules) + len(self.waiting) < MANY and not self.send(name, link):
+                links = self.waiting.setdefault(name, [])
+                if link not in links:
+                    links.append(link)
+                self.ask(name)
+        finally:
+            self.lock.release()
+
+    def handle_load_module(self, msg):
+        fullname, _, _, _, related = msg.unpickle()
+        name = str(fullname)
+        self.lock.acquire()
+        try:
+            self.answers[name] = msg.data, related
+            if name in self.importer.waiting:
+                self.answer(name)
+            for link in self.waiting.pop(name, ()):
+                self.send(name, link)
+        finally:
+            self.lock.release()
+
+    def handle_forward_module(self, msg):
+        context_id, name = msg.data.decode().split('\0', 1)
+        link = self.router.links.get(int(context_id))
+        if link and str(name) not in link.modules:
+            self.lock.acquire()
+            try:
+                self.send(str(name), link)
+            finally:
+                self.lock.release()
+            if link.remote_id != int(context_id):
+                self.router.tell(link, FORWARD_MODULE, msg.data)
