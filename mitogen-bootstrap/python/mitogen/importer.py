@@ -16,8 +16,8 @@ class Importer(object):
     """
     def __init__(self, sources, blob):
         # name -> (names of a package's children or None, file name or None if there is no such module, source).
-        # Names that the agent tries while it holds a lock of the link are never asked for.
-        self.cache = {'_hashlib': (None, None, None)}
+        # A name that the agent tries while it holds a lock of the link is never asked for, nor one that exists on another system only.
+        self.cache = {'_hashlib': (None, None, None), 'msvcrt': (None, None, None)}
         for name in sources:
             self.cache[name] = None, name.replace('.', '/') + '.py', sources[name]
         # The compressed agent, as its children will need it.

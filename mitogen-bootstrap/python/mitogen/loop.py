@@ -5,7 +5,7 @@ import select
 import sys
 from mitogen import broker, link, tree, wire
 from mitogen.broker import FULL, GRACE, LIMIT, clock
-from mitogen.core import Message, StreamError
+from mitogen.core import SHUTDOWN, Message, StreamError
 from mitogen.importer import allocate_lock
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, unpack
 
@@ -488,6 +488,7 @@ def upgrade(econtext):
                 parent.grow_link()
                 parent.remote_id = router.parent_ids[0]
                 parent.routes = set()
+                router.add_handler(broker.shutdown, SHUTDOWN, True, True)
                 router.grow(econtext.importer, econtext.config['unidirectional'])
                 broker.watch(parent)
                 parent.tell()
