@@ -61,7 +61,7 @@ async fn a_select_gives_results_as_they_come() {
     let fast = router.connect(Local::new()).await.expect("a context");
     let receiver = router.receiver().expect("a receiver");
     let sender = receiver.sender();
-    let mut select: Select<&str, Value> = Select::new();
+    let mut select: Select<'_, &str, Value> = Select::new();
     select.add("slow", slow.start(Call::new("time.sleep").arg(0.5)));
     let mut inner = Select::new();
     inner.add("fast", fast.start(Call::new("os.getpid")));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{interpreters, process_exists, wait_dead};
+use common::{interpreters, wait_dead, wait_gone};
 use mitogen::{Call, Context, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -119,7 +119,8 @@ async fn a_context_behind_others_can_be_shut_down_alone() {
     let last = pid(&contexts[2]).await;
     let sleeping = contexts[2].start::<Value>(Call::new("time.sleep").arg(60));
     contexts[2].shutdown().await.expect("a shutdown");
-    assert!(!process_exists(last), "its parent has reaped it");
+    // Its parent reaps it.
+    wait_gone(last, Duration::from_secs(2));
     let error = sleeping.await.expect_err("it is gone");
     assert!(matches!(error, Error::Lost { reason: LostReason::ShutDown, .. }), "{error:?}");
     assert_eq!(router.contexts(), contexts[..2]);
