@@ -91,13 +91,18 @@ class Tool(object):
     def __init__(self, argv, env, fds, slave):
         self.slave = None
         keywords = {}
-        if sys.version_info > (3, 2):
+        alone = sys.version_info < (3, 2)
+        terminal = slave
+        if slave in fds:
+            # Python 2 has closed the original by then.
+            terminal = 0
+        if not alone:
             keywords['start_new_session'] = True
-        if not keywords or slave is not None:
+        if alone or slave is not None:
             # Between fork and exec, where other threads of ours do not run and their locks may be held: nothing but system calls. There is no other way to make
             # a terminal the controlling one: the new session's leader must ask for it.
             def prepare():
-                if not keywords:
+                if alone:
                     os.setsid()
                     for name in 'SIGPIPE', 'SIGXFZ', 'SIGXFSZ':
                         # What Python ignores would stay ignored.
@@ -105,9 +110,9 @@ class Tool(object):
                             signal.signal(getattr(signal, name), signal.SIG_DFL)
                     hide()
                 if slave is not None:
-                    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+                    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
             keywords['preexec_fn'] = prepare
-        self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=PY3, env=env, **keywords)
+        self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=not alone, env=env, **keywords)
         self.pid = self.process.pid
         self.slave = slave
 

@@ -40,7 +40,7 @@ def source(name):
 
 def payload(config=None, minify=lambda s: s, compress=lambda s: zlib.compress(s, 9)):
     conf = dict(context_id=1, parent_ids=[0], name='test', log_level=20, max_message_size=128 << 20, key=KEY,
-                unidirectional=False, version=(0, 1, 0), pickle_protocol=3)
+                unidirectional=False, version=(0, 1, 0), pickle_protocol=core.PY3 and 3 or 2)
     conf.update(config or {})
     pieces = [minify(read('loader.py'))]
     for name in manifest('core'):
