@@ -11,6 +11,8 @@
 //! Text that the tool prints is only evidence: it is judged when the tool has ended, by its last
 //! words, so that a banner with the words "Permission denied" fails nothing.
 
+mod report;
+
 use crate::handshake_lines::Lines;
 pub use crate::handshake_lines::{KEPT_BYTES, KEPT_LINES, SeenLine};
 use crate::handshake_markers::{Found, Marker, Scanner};
@@ -18,6 +20,7 @@ use crate::plan::{
     Answer, Ask, BootPlan, Comms, FailureKind, FailureRule, Prompt, Secret, SecretName, Source, Stderr,
 };
 use bytes::Bytes;
+pub use report::RunReport;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -199,9 +202,7 @@ impl Handshake {
                 }
                 Found::TooMuch => {
                     self.note_noise();
-                    let hint = "something prints a lot before the interpreter starts: \
-                                look at the login scripts";
-                    self.fail(FailureKind::Noise, Some(hint.into()));
+                    self.fail_noise();
                 }
                 Found::Marker(marker) => {
                     self.note_noise();
@@ -412,6 +413,11 @@ impl Handshake {
                 self.outputs.push_back(Output::SendSecret(secret));
             }
         }
+    }
+
+    fn fail_noise(&mut self) {
+        let hint = "something prints a lot before the interpreter starts: look at the login scripts";
+        self.fail(FailureKind::Noise, Some(hint.into()));
     }
 
     /// The tool waits for a secret that no prompt of the plan knows.

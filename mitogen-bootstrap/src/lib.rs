@@ -37,6 +37,7 @@ mod handshake_markers;
 mod literal;
 mod minify;
 pub mod plan;
+pub mod plan_message;
 mod preamble;
 #[cfg(test)]
 mod shorten;

@@ -20,7 +20,11 @@ const MAX_REMOTE_NAME: usize = 128;
 ///
 /// They hold the link's key: they are erased from memory when dropped, and `Debug` shows none.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Preamble(Zeroizing<Vec<u8>>);
+pub struct Preamble {
+    bytes: Zeroizing<Vec<u8>>,
+    /// How much stands in front of the core; `head + core <= bytes.len()`.
+    head: usize,
+}
 
 impl Preamble {
     /// The preamble of one child.
@@ -43,14 +47,25 @@ impl Preamble {
         let mut bytes = Zeroizing::new(Vec::with_capacity(stage.len() + 1 + size));
         bytes.extend_from_slice(stage.as_bytes());
         bytes.push(0);
+        let head = bytes.len();
         bytes.extend_from_slice(agent::CORE_ZLIB);
         bytes.extend_from_slice(config.as_bytes());
-        Preamble(bytes)
+        Preamble { bytes, head }
     }
 
     /// The bytes to write.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The part in front of the core: first stage and NUL. A parent elsewhere has the core already.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.bytes[..self.head]
+    }
+
+    /// The part behind the core: the configuration.
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.bytes[self.head + agent::CORE_ZLIB.len()..]
     }
 }
 
@@ -62,7 +77,7 @@ impl AsRef<[u8]> for Preamble {
 
 impl fmt::Debug for Preamble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Preamble({} bytes)", self.0.len())
+        write!(f, "Preamble({} bytes)", self.bytes.len())
     }
 }
 

@@ -172,6 +172,12 @@ impl Router {
         self.originate(message);
     }
 
+    /// Tells whoever listens at a handle that no (further) message will come from here.
+    pub fn send_dead(&mut self, dst: ContextId, handle: Handle, reason: &Dead) {
+        let message = reason.to_message(self.table.own(), dst, handle);
+        self.originate(message);
+    }
+
     /// Sends a body and opens the mailbox for its answer, which is closed if the answer cannot
     /// come any more.
     pub fn request(&mut self, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) -> Handle {

@@ -89,7 +89,9 @@ pub async fn connect_observed(
 fn spawn_error(plan: &BootPlan, mut handshake: Handshake, started: Instant) -> Box<ConnectError> {
     loop {
         match handshake.poll_output() {
-            Some(Output::Failed(failure)) => return ConnectError::new(plan, *failure, started.elapsed()),
+            Some(Output::Failed(failure)) => {
+                return ConnectError::new(plan, None, *failure, started.elapsed());
+            }
             Some(_) => {}
             None => handshake.handle_deadline(),
         }
@@ -269,7 +271,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn failed(self, failure: Failure, started: Instant) -> Box<ConnectError> {
-        let error = ConnectError::new(self.plan, failure, started.elapsed());
+        let error = ConnectError::new(self.plan, None, failure, started.elapsed());
         let Spawned { process, .. } = self.spawned;
         // Politely at first: ssh may have a control socket to remove.
         process.stop(Duration::ZERO, TERM_PATIENCE).await;

@@ -15,6 +15,8 @@ const SHOWN_LINES: usize = 12;
 pub struct ConnectError {
     /// The hop as users write it: `ssh:alice@web1`.
     pub hop: String,
+    /// The context that carried the plan out, if it was not this program: its name.
+    pub via: Option<String>,
     /// What was being waited for.
     pub phase: Phase,
     /// What went wrong.
@@ -32,9 +34,17 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    pub(crate) fn new(plan: &BootPlan, failure: Failure, elapsed: Duration) -> Box<ConnectError> {
+    /// The error of a `plan` that failed so; `via` is the context that carried it out, if that was not
+    /// this program.
+    pub fn new(
+        plan: &BootPlan,
+        via: Option<String>,
+        failure: Failure,
+        elapsed: Duration,
+    ) -> Box<ConnectError> {
         Box::new(ConnectError {
             hop: plan.hop.clone(),
+            via,
             phase: failure.phase,
             kind: failure.kind,
             exit: failure.exit,
@@ -72,11 +82,11 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.elapsed.as_secs_f64();
-        write!(
-            f,
-            "cannot connect to {}: {} ({} phase, after {seconds:.1} s",
-            self.hop, self.kind, self.phase
-        )?;
+        write!(f, "cannot connect to {}", self.hop)?;
+        if let Some(via) = &self.via {
+            write!(f, " from {via}")?;
+        }
+        write!(f, ": {} ({} phase, after {seconds:.1} s", self.kind, self.phase)?;
         if let Some(exit) = self.exit {
             write!(f, "; {} {exit}", self.argv.first().map_or("the process", String::as_str))?;
         }

@@ -2,10 +2,12 @@
 
 use crate::context::Context;
 use crate::error::{Error, RemoteError};
-use crate::shared::Reply;
+use crate::info::ContextInfo;
+use crate::shared::{Reply, Shared};
+use bytes::Bytes;
 use mitogen_router::Closed;
 use mitogen_wire::body::{CallFunction, CallResult, Dead};
-use mitogen_wire::{Handle, Message, Value};
+use mitogen_wire::{Encoding, Handle, Message, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -31,6 +33,8 @@ pub struct Call {
     args: Vec<Value>,
     kwargs: Vec<(String, Value)>,
     timeout: Option<Duration>,
+    /// The chain that it belongs to, or `None`.
+    chain: Value,
     /// The first argument that could not be expressed; reported when the call is started.
     unsendable: Option<String>,
 }
@@ -40,7 +44,14 @@ impl Call {
     /// `module.Class.classmethod`. Where a name could be read in two ways, a colon ends the
     /// module's part: `module:Class.classmethod`.
     pub fn new(name: impl Into<String>) -> Call {
-        Call { name: name.into(), args: Vec::new(), kwargs: Vec::new(), timeout: None, unsendable: None }
+        Call {
+            name: name.into(),
+            args: Vec::new(),
+            kwargs: Vec::new(),
+            timeout: None,
+            chain: Value::None,
+            unsendable: None,
+        }
     }
 
     /// Adds one positional argument.
@@ -95,6 +106,39 @@ impl Call {
     /// The function's name, as given.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn in_chain(mut self, chain: Value) -> Call {
+        self.chain = chain;
+        self
+    }
+
+    /// The message's body, made off the lock.
+    pub(crate) fn encode(self, shared: &Shared) -> Result<(Encoding, Bytes), Error> {
+        let Call { name, args, kwargs, chain, unsendable, .. } = self;
+        if let Some(message) = unsendable {
+            return Err(Error::Encode { what: name, message });
+        }
+        let Some(function) = Function::parse(&name) else {
+            return Err(Error::BadName { name });
+        };
+        let body = CallFunction {
+            chain,
+            module: function.module.to_owned(),
+            class: function.class.map(str::to_owned),
+            function: function.name.to_owned(),
+            args,
+            kwargs,
+        };
+        let (encoding, payload) = match body.encode() {
+            Ok(body) => body,
+            Err(error) => return Err(Error::Encode { what: name, message: error.to_string() }),
+        };
+        let (length, limit) = (payload.len(), shared.settings.max_message_size);
+        if length > limit {
+            return Err(Error::TooLarge { what: name, length, limit });
+        }
+        Ok((encoding, payload))
     }
 
     fn refuse(&mut self, message: String) {
@@ -167,31 +211,9 @@ impl<T> std::fmt::Debug for PendingCall<T> {
 
 impl Waiting {
     fn start(context: &Context, call: Call) -> Result<Waiting, Error> {
-        let Call { name, args, kwargs, timeout, unsendable } = call;
-        if let Some(message) = unsendable {
-            return Err(Error::Encode { what: name, message });
-        }
-        let Some(function) = Function::parse(&name) else {
-            return Err(Error::BadName { name });
-        };
-        let body = CallFunction {
-            chain: Value::None,
-            module: function.module.to_owned(),
-            class: function.class.map(str::to_owned),
-            function: function.name.to_owned(),
-            args,
-            kwargs,
-        };
-        let (encoding, payload) = match body.encode() {
-            Ok(body) => body,
-            Err(error) => return Err(Error::Encode { what: name, message: error.to_string() }),
-        };
-        let (length, limit) = (payload.len(), context.shared.settings.max_message_size);
-        if length > limit {
-            return Err(Error::TooLarge { what: name, length, limit });
-        }
-        let deadline = timeout.map(|after| (Instant::now(), after));
-        let body = (encoding, payload);
+        let deadline = call.timeout.map(|after| (Instant::now(), after));
+        let name = call.name.clone();
+        let body = call.encode(&context.shared)?;
         let (reply, receiver) = context.shared.request(context.id(), CallFunction::HANDLE, body);
         Ok(Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None })
     }
@@ -201,7 +223,7 @@ impl Waiting {
             self.reply = None;
             return Poll::Ready(match reply {
                 Ok(Reply::Message(message)) => Ok(message),
-                Ok(Reply::Closed(closed)) => Err(self.closed_error(closed)),
+                Ok(Reply::Closed(closed)) => Err(closed_error(&self.context.info, closed)),
                 Err(_) => Err(Error::Closed),
             });
         }
@@ -212,18 +234,6 @@ impl Waiting {
         alarm.as_mut().poll(task).map(|()| {
             Err(Error::Timeout { context: self.context.info.label(), what: self.name.clone(), after })
         })
-    }
-
-    fn closed_error(&self, closed: Closed) -> Error {
-        let info = &self.context.info;
-        match closed {
-            Closed::RouterClosed => Error::Closed,
-            Closed::Dead {
-                reason: Dead::RespondentGone | Dead::NoRoute { .. } | Dead::BrokerExited, ..
-            } => info.lost_error(),
-            Closed::Dead { reason, .. } => Error::Refused { context: info.label(), reason },
-            _ => info.lost_error(),
-        }
     }
 
     fn decode<T: DeserializeOwned>(&self, answer: &Message) -> Result<T, Error> {
@@ -242,6 +252,18 @@ impl Drop for Waiting {
         if let Some(reply) = self.reply {
             self.context.shared.forget(reply);
         }
+    }
+}
+
+/// Why an answer of this context will not come.
+pub(crate) fn closed_error(info: &ContextInfo, closed: Closed) -> Error {
+    match closed {
+        Closed::RouterClosed => Error::Closed,
+        Closed::Dead { reason: Dead::RespondentGone | Dead::NoRoute { .. } | Dead::BrokerExited, .. } => {
+            info.lost_error()
+        }
+        Closed::Dead { reason, .. } => Error::Refused { context: info.label(), reason },
+        _ => info.lost_error(),
     }
 }
 

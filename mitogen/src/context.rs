@@ -1,12 +1,16 @@
 //! A context, as its user holds it.
 
 use crate::call::{Call, PendingCall};
+use crate::chain::CallChain;
 use crate::error::Error;
 use crate::exec::{Command, Output};
-use crate::shared::{ContextInfo, Shared};
-use mitogen_wire::ContextId;
-use serde::Serialize;
+use crate::info::ContextInfo;
+use crate::receiver::{Address, Sender};
+use crate::shared::Shared;
+use mitogen_transport::{Method, Phase};
+use mitogen_wire::{ContextId, Handle, Value};
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +40,65 @@ impl Context {
     /// The hop that leads to it, written as in a target: `local`, `ssh:alice@web1:2222`.
     pub fn hop(&self) -> &str {
         &self.info.hop
+    }
+
+    /// The whole way to it from this program, as a target is written: `ssh:bastion/local`.
+    pub fn target(&self) -> String {
+        self.info.target()
+    }
+
+    /// The context that started it; `None` where that is this program.
+    pub fn parent(&self) -> Option<Context> {
+        let info = Arc::clone(self.info.parent.as_ref()?);
+        Some(Context { shared: Arc::clone(&self.shared), info })
+    }
+
+    /// Has this context start another one, from where it is, by a method such as
+    /// [`Local`](crate::Local) or [`Ssh`](crate::Ssh), and waits until that can be called. What the
+    /// method names (interpreters, keys, configuration files) is looked up where this context runs.
+    ///
+    /// Dropping the future gives the attempt up: a context that is born of it nevertheless is shut down.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], as for [`Router::connect`](crate::Router::connect), with the context that made
+    /// the attempt in [`via`](crate::ConnectError::via); [`Error::Lost`] when this context goes away
+    /// meanwhile; [`Error::Refused`] when its agent cannot start others; [`Error::Closed`].
+    pub async fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
+        crate::via::connect(self, method.into()).await
+    }
+
+    /// As [`Context::connect`], telling `observer` each phase that can be seen from here, with the time
+    /// since the start.
+    ///
+    /// # Errors
+    /// As [`Context::connect`].
+    pub async fn connect_observed(
+        &self,
+        method: impl Into<Method>,
+        observer: &mut (dyn FnMut(Phase, Duration) + Send),
+    ) -> Result<Context, Error> {
+        observer(Phase::Spawn, Duration::ZERO);
+        self.connect(method).await
+    }
+
+    /// Sends a call whose result nobody wants. A failure is logged by the context.
+    ///
+    /// # Errors
+    /// [`Error::BadName`], [`Error::Encode`], [`Error::TooLarge`] as for [`Context::call`];
+    /// [`Error::Lost`] when no way leads to the context, [`Error::Closed`].
+    pub fn send(&self, call: Call) -> Result<(), Error> {
+        let body = call.encode(&self.shared)?;
+        self.shared.send(self.id(), mitogen_wire::body::CallFunction::HANDLE, body)
+    }
+
+    /// A chain of calls: a failure cancels those that follow.
+    pub fn chain(&self) -> CallChain {
+        CallChain::new(self)
+    }
+
+    /// What leads to a handle of this context.
+    pub fn sender(&self, handle: Handle) -> Sender {
+        Sender::new(&self.shared, Address { context: self.id(), handle })
     }
 
     /// Calls a function and waits for its result.
@@ -92,9 +155,10 @@ impl Context {
     }
 
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
-    /// user code printed, and exits. If it is not gone within the router's grace
+    /// user code printed, and exits. If a child of this program is not gone within the router's grace
     /// ([`RouterBuilder::shutdown_grace`](crate::RouterBuilder::shutdown_grace)), its process gets
-    /// a SIGTERM and then a SIGKILL; either way it has been reaped when this returns.
+    /// a SIGTERM and then a SIGKILL; either way it has been reaped when this returns. A context behind
+    /// another is gone when that one says so.
     ///
     /// Calls under way end with [`Error::Lost`]. Shutting down a context that is already gone
     /// succeeds.
@@ -123,3 +187,12 @@ impl PartialEq for Context {
 }
 
 impl Eq for Context {}
+
+/// As an argument of a call it is a `mitogen.core.Context`.
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Peers refuse longer names.
+        let name = self.info.name.chars().take(99).collect();
+        Value::Context { id: self.info.id, name: Some(name) }.serialize(serializer)
+    }
+}

@@ -2,7 +2,7 @@
 
 use mitogen_transport::{ConnectError, LinkError};
 use mitogen_wire::body::{CallError, Dead};
-use mitogen_wire::{ContextId, FrameError};
+use mitogen_wire::{ContextId, FrameError, Handle};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -94,6 +94,29 @@ pub enum Error {
         name: String,
     },
 
+    /// The other end of a channel said that nothing more will come from it. Others may still send.
+    #[error("{context} closed the channel: {reason}")]
+    ChannelClosed {
+        /// Who said so.
+        context: ContextLabel,
+        /// The reason given.
+        reason: Dead,
+    },
+
+    /// A receiver was not read, and more was waiting in it than may be. It was closed.
+    #[error("the receiver was closed: {queued} bytes were waiting in it to be read")]
+    Overflow {
+        /// How much was waiting, in bytes.
+        queued: usize,
+    },
+
+    /// Somebody listens on that handle already.
+    #[error("handle {handle} is already in use")]
+    HandleTaken {
+        /// The handle.
+        handle: Handle,
+    },
+
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]
     Closed,
@@ -154,6 +177,14 @@ pub enum LostReason {
     /// A context between here and there said so.
     #[error("the respondent Context has disconnected")]
     Disconnected,
+    /// A context that leads to it was lost.
+    #[error("{context}, which leads to it, was lost: {reason}")]
+    Behind {
+        /// The one that went first.
+        context: ContextLabel,
+        /// What ended that one.
+        reason: Arc<LostReason>,
+    },
 }
 
 impl From<LinkError> for LostReason {

@@ -27,7 +27,9 @@
 //! |---|---|
 //! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
 //! | connection methods | [`Local`], [`Ssh`] |
-//! | call functions | [`Context`], [`Call`], [`PendingCall`], [`Value`], [`to_value`], [`from_value`] |
+//! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
+//! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
+//! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -46,24 +48,36 @@
 
 pub mod blocking;
 mod call;
+mod chain;
 mod context;
 mod engine;
 mod error;
+mod events;
 mod exec;
+mod info;
 mod link;
 mod modules;
+mod plans;
+mod receiver;
 mod remote_log;
 mod router;
+mod select;
 mod shared;
+mod via;
 
 pub use call::{Call, PendingCall};
+pub use chain::CallChain;
 pub use context::Context;
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
+pub use events::{Event, Events};
 pub use exec::{Command, Output};
+pub use mitogen_router::Access;
 pub use mitogen_transport::{ConnectError, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
-pub use mitogen_wire::{BigInt, ContextId, FrameError, Secret, Value, from_value, to_value};
+pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
+pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
 pub use router::{LogLevel, Router, RouterBuilder};
+pub use select::Select;
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -3,8 +3,9 @@
 
 use crate::context::Context;
 use crate::error::{Error, LostReason};
+use crate::info::ContextInfo;
 use crate::remote_log;
-use crate::shared::{ContextInfo, Shared};
+use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
 use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, ToolLines};
 use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
@@ -71,31 +72,46 @@ pub(crate) async fn connect(
     let settings = &shared.settings;
     let id = shared.allocate_id()?;
     let plan = method.plan();
-    let hop = plan.hop.clone();
-    let name: Arc<str> = Arc::from(method.name().unwrap_or(&hop));
-    let format = if settings.signed { FrameFormat::signed(draw_key()?) } else { FrameFormat::UNSIGNED };
-
-    let mut config = BootConfig::new(id, vec![ContextId::CONTROLLER]);
-    config.name = name.to_string();
-    let level = settings.log_level.unwrap_or_else(remote_log::wanted_level);
-    config.log_level = level.number().unsigned_abs();
-    config.max_message_size = settings.max_message_size;
-    config.key = match &format.integrity {
-        mitogen_wire::Integrity::Signed(key) => Some(key.clone()),
-        mitogen_wire::Integrity::None => None,
-    };
-    let preamble = Preamble::new(&config, &shared.remote_name);
+    let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
+    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
+    let Birth { key, preamble } = draw_birth(shared, &info, vec![ContextId::CONTROLLER])?;
+    let format = key.map_or(FrameFormat::UNSIGNED, FrameFormat::signed);
 
     let deadline = method.connect_timeout().unwrap_or(settings.connect_timeout);
     let Connected { stream, process, tool_lines, .. } =
         mitogen_transport::connect_observed(&plan, preamble.as_bytes(), deadline, observer).await?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
-    let info = Arc::new(ContextInfo::new(id, name, hop));
     let (stop, stopped) = oneshot::channel();
     let context = shared.adopt(Arc::clone(&info), Wire(writer), stop)?;
     let task = LinkTask { registration: Registration { shared: Arc::clone(shared), info }, reader, process };
     tokio::spawn(task.run(stopped, tool_lines));
     Ok(context)
+}
+
+/// What a new context is given.
+pub(crate) struct Birth {
+    /// The key of its link, if frames are signed.
+    pub(crate) key: Option<SessionKey>,
+    pub(crate) preamble: Preamble,
+}
+
+/// Draws the key of a new context, and writes what it is told. `parents`: the nearest first.
+pub(crate) fn draw_birth(
+    shared: &Shared,
+    info: &ContextInfo,
+    parents: Vec<ContextId>,
+) -> Result<Birth, Error> {
+    let settings = &shared.settings;
+    let key = if settings.signed { Some(draw_key()?) } else { None };
+    let mut config = BootConfig::new(info.id, parents);
+    config.name = info.name.to_string();
+    let level = settings.log_level.unwrap_or_else(remote_log::wanted_level);
+    config.log_level = level.number().unsigned_abs();
+    config.max_message_size = settings.max_message_size;
+    config.unidirectional = settings.unidirectional;
+    config.key = key.clone();
+    let preamble = Preamble::new(&config, &shared.remote_name);
+    Ok(Birth { key, preamble })
 }
 
 fn draw_key() -> Result<SessionKey, Error> {

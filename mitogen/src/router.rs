@@ -2,9 +2,12 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Events;
+use crate::receiver::{Address, Receiver, Sender};
 use crate::shared::{Settings, Shared};
+use mitogen_router::Access;
 use mitogen_transport::{Method, Phase};
-use mitogen_wire::DEFAULT_MAX_PAYLOAD;
+use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Handle};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +79,38 @@ impl Router {
         &self.shared
     }
 
+    /// A receiver that any context can send to once it is given its [`Receiver::sender`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn receiver(&self) -> Result<Receiver, Error> {
+        Receiver::open(&self.shared, None, Access::Anyone)
+    }
+
+    /// A receiver at a handle of the user's choice, for those who have access: a service. Handles below
+    /// 1000 are Mitogen's own; those from 1000 on are given out in their order, so choose a high one.
+    ///
+    /// # Errors
+    /// [`Error::HandleTaken`], [`Error::Closed`].
+    pub fn receiver_at(&self, handle: Handle, access: Access) -> Result<Receiver, Error> {
+        Receiver::open(&self.shared, Some(handle), access)
+    }
+
+    /// Makes the address of a receiver usable: of one that a call returned, for instance.
+    pub fn sender(&self, address: Address) -> Sender {
+        Sender::new(&self.shared, address)
+    }
+
+    /// What happens to the tree from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events.subscribe()
+    }
+
+    /// The connected context with this id.
+    pub fn context(&self, id: ContextId) -> Option<Context> {
+        self.shared.context(id)
+    }
+
     /// All contexts that are connected, in the order of their ids.
     pub fn contexts(&self) -> Vec<Context> {
         self.shared.contexts()
@@ -128,6 +163,14 @@ impl RouterBuilder {
     #[must_use]
     pub fn log_level(mut self, level: LogLevel) -> RouterBuilder {
         self.settings.log_level = Some(level);
+        self
+    }
+
+    /// Whether contexts may only talk to their ancestors and descendants (default: no). Siblings then
+    /// cannot reach each other, whatever runs in them.
+    #[must_use]
+    pub fn unidirectional(mut self, unidirectional: bool) -> RouterBuilder {
+        self.settings.unidirectional = unidirectional;
         self
     }
 
@@ -192,6 +235,7 @@ impl Default for Settings {
             log_level: None,
             shutdown_grace: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(30),
+            unidirectional: false,
         }
     }
 }

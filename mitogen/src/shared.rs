@@ -8,8 +8,12 @@
 
 use crate::context::Context;
 use crate::error::{ContextLabel, Error, LostReason};
+use crate::events::{self, Event};
+use crate::info::ContextInfo;
 use crate::link::{Ending, Stop, Wire};
 use crate::modules;
+use crate::plans;
+use crate::receiver::Queue;
 use crate::remote_log;
 use crate::router::LogLevel;
 use bytes::Bytes;
@@ -17,8 +21,7 @@ use mitogen_router::{Access, Closed, Config, LinkOptions, Mailbox, Output, Rejec
 use mitogen_wire::body::{ForwardLog, GetModule, Shutdown};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
@@ -30,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) shutdown_grace: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) unidirectional: bool,
 }
 
 /// One router, shared by its handles, its contexts' handles and its link tasks.
@@ -37,22 +41,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Who starts contexts, as their command lines show it: `user@host:pid`.
     pub(crate) remote_name: String,
+    pub(crate) events: events::Source,
     core: Mutex<Core>,
     /// Links whose process is not reaped yet.
     living: watch::Sender<usize>,
-}
-
-/// What is known of one context. Outlives the context itself, for late errors.
-pub(crate) struct ContextInfo {
-    pub(crate) id: ContextId,
-    pub(crate) name: Arc<str>,
-    pub(crate) hop: String,
-    /// Set once, before anything that waits for this context is told.
-    lost: OnceLock<LostReason>,
-    /// Whether its end was asked for.
-    shutting_down: AtomicBool,
-    /// Becomes true when its link is closed and its process reaped.
-    ended: watch::Sender<bool>,
 }
 
 /// What a waiting call is told.
@@ -66,9 +58,27 @@ struct Core {
     machine: mitogen_router::Router,
     links: BTreeMap<ContextId, Link>,
     contexts: BTreeMap<ContextId, Arc<ContextInfo>>,
-    /// Calls under way, by the handle of their answer. Invariant: each is open in the machine.
-    waiters: HashMap<Handle, oneshot::Sender<Reply>>,
+    /// Contexts that others are to start, until their routes are announced or the attempts end.
+    expected: BTreeMap<ContextId, Expected>,
+    /// Who waits at a handle. Invariant: each is open in the machine.
+    waiters: HashMap<Handle, Waiter>,
     closed: bool,
+}
+
+enum Waiter {
+    /// A call, or a connection, for its one answer.
+    Answer(oneshot::Sender<Reply>),
+    /// The answer to an attempt that nobody wants any more.
+    Abandoned(ContextId),
+    /// A receiver, for any number of messages.
+    Queue(Queue),
+}
+
+/// A context that another one is to start.
+struct Expected {
+    info: Arc<ContextInfo>,
+    /// It is shut down as soon as it is born.
+    unwanted: bool,
 }
 
 struct Link {
@@ -84,28 +94,38 @@ enum Effect {
     Answer(oneshot::Sender<Reply>, Reply),
     Log(Arc<str>, Message),
     Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
-    Lost(Arc<ContextInfo>),
+    Queue(Queue, Message),
+    Plan(Message),
+    Tell(Event),
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Arc<Shared>, Error> {
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
+        config.unidirectional = settings.unidirectional;
         let mut machine = mitogen_router::Router::new(config);
-        for (handle, access) in [(ForwardLog::HANDLE, Access::Anyone), (GetModule::HANDLE, Access::Anyone)] {
+        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, plans::HANDLE] {
             machine
-                .open_at(handle, Mailbox::open_to(access))
+                .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
         }
         let core = Core {
             machine,
             links: BTreeMap::new(),
             contexts: BTreeMap::new(),
+            expected: BTreeMap::new(),
             waiters: HashMap::new(),
             closed: false,
         };
         let remote_name = crate::link::remote_name();
-        Ok(Arc::new(Shared { settings, remote_name, core: Mutex::new(core), living: watch::Sender::new(0) }))
+        Ok(Arc::new(Shared {
+            settings,
+            remote_name,
+            events: events::Source::new(),
+            core: Mutex::new(core),
+            living: watch::Sender::new(0),
+        }))
     }
 
     // ---- what handles ask -----------------------------------------------------------------
@@ -154,17 +174,100 @@ impl Shared {
         let (sender, receiver) = oneshot::channel();
         let reply = self.apply(|core| {
             let reply = core.machine.request(dst, handle, body);
-            core.waiters.insert(reply, sender);
+            core.waiters.insert(reply, Waiter::Answer(sender));
             reply
         });
         (reply, receiver)
     }
 
+    /// Sends a message that wants no answer.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when there is no way to its addressee, [`Error::Closed`].
+    pub(crate) fn send(&self, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) -> Result<(), Error> {
+        self.apply(|core| {
+            if core.closed {
+                return Err(Error::Closed);
+            }
+            if dst != core.machine.id() && core.machine.route(dst).is_none() {
+                return Err(Error::Lost {
+                    context: ContextLabel { id: dst, name: core.name_of(dst) },
+                    hop: String::new(),
+                    reason: LostReason::Disconnected,
+                });
+            }
+            core.machine.send(dst, handle, body);
+            Ok(())
+        })
+    }
+
+    /// Answers a message.
+    pub(crate) fn reply(&self, to: &Message, body: (Encoding, Bytes)) {
+        self.apply(|core| core.machine.reply(to, body));
+    }
+
+    /// Sends a dead message.
+    pub(crate) fn send_dead(&self, dst: ContextId, handle: Handle, reason: &mitogen_wire::body::Dead) {
+        self.apply(|core| core.machine.send_dead(dst, handle, reason));
+    }
+
+    /// Opens a receiver: at this handle, or at one of its own.
+    pub(crate) fn open(&self, handle: Option<Handle>, access: Access, queue: Queue) -> Result<Handle, Error> {
+        self.apply(|core| {
+            if core.closed {
+                return Err(Error::Closed);
+            }
+            let mailbox = Mailbox::open_to(access);
+            let handle = match handle {
+                None => core.machine.open(mailbox),
+                Some(handle) => {
+                    core.machine.open_at(handle, mailbox).map_err(|_| Error::HandleTaken { handle })?;
+                    handle
+                }
+            };
+            core.waiters.insert(handle, Waiter::Queue(queue));
+            Ok(handle)
+        })
+    }
+
+    /// A context will be started by another one; at most `limit` at a time by the same.
+    pub(crate) fn expect(&self, info: Arc<ContextInfo>, limit: usize) -> Result<(), Error> {
+        let mut core = self.lock();
+        let parent = info.parent.as_ref().map(|parent| parent.id);
+        let same = |other: &&Expected| other.info.parent.as_ref().map(|parent| parent.id) == parent;
+        if core.closed || limit != usize::MAX && core.expected.values().filter(same).count() >= limit {
+            return Err(Error::Closed);
+        }
+        core.expected.insert(info.id, Expected { info, unwanted: false });
+        Ok(())
+    }
+
+    /// Nobody wants this context any more: it is shut down, now or as soon as it is born.
+    fn abandon(&self, id: ContextId, reply: Handle) {
+        self.apply(|core| {
+            if core.contexts.contains_key(&id) {
+                core.shut_down(id);
+                core.forget(reply);
+            } else if let Some(expected) = core.expected.get_mut(&id) {
+                expected.unwanted = true;
+                if core.waiters.contains_key(&reply) {
+                    core.waiters.insert(reply, Waiter::Abandoned(id));
+                } else {
+                    core.expected.remove(&id);
+                }
+            }
+        });
+    }
+
     /// Nobody waits for this answer any more.
     pub(crate) fn forget(&self, reply: Handle) {
-        let mut core = self.lock();
-        core.waiters.remove(&reply);
-        core.machine.close(reply);
+        self.lock().forget(reply);
+    }
+
+    /// A connected context.
+    pub(crate) fn context(self: &Arc<Self>, id: ContextId) -> Option<Context> {
+        let info = self.lock().contexts.get(&id).cloned()?;
+        Some(Context { shared: Arc::clone(self), info })
     }
 
     pub(crate) fn contexts(self: &Arc<Self>) -> Vec<Context> {
@@ -181,7 +284,8 @@ impl Shared {
         let infos = {
             let mut core = self.lock();
             core.closed = true;
-            core.contexts.values().cloned().collect()
+            // They take their own children along.
+            core.contexts.values().filter(|info| info.parent.is_none()).cloned().collect()
         };
         let result = self.shut_down(infos).await;
         self.close();
@@ -196,9 +300,7 @@ impl Shared {
         let grace = self.settings.shutdown_grace;
         self.apply(|core| {
             for info in &infos {
-                if core.contexts.contains_key(&info.id) && !info.shutting_down.swap(true, Ordering::Relaxed) {
-                    core.machine.send(info.id, Shutdown::HANDLE, Shutdown.encode());
-                }
+                core.shut_down(info.id);
             }
         });
         let asked = tokio::time::Instant::now();
@@ -240,7 +342,7 @@ impl Shared {
 
     /// The link is gone. Idempotent.
     pub(crate) fn handle_link_down(&self, info: &ContextInfo, ending: Ending) {
-        let asked = info.shutting_down.load(Ordering::Relaxed);
+        let asked = info.is_shutting_down();
         let reason = match ending {
             Ending::Closed(_) | Ending::Stopped(Stop::Kill) if asked => LostReason::ShutDown,
             Ending::Closed(status) => LostReason::Ended { status },
@@ -248,7 +350,7 @@ impl Shared {
             Ending::Stopped(Stop::Kill) => LostReason::ShutDown,
             Ending::Stopped(Stop::RouterClosed) => LostReason::RouterClosed,
         };
-        let _ = info.lost.set(reason);
+        info.lose(|| reason);
         self.apply(|core| {
             core.machine.handle_link_down(info.id);
             core.links.remove(&info.id)
@@ -257,7 +359,7 @@ impl Shared {
 
     /// The link's process is reaped.
     pub(crate) fn handle_ended(&self, info: &ContextInfo) {
-        info.ended.send_replace(true);
+        info.end();
         self.living.send_modify(|living| *living -= 1);
     }
 
@@ -279,8 +381,29 @@ impl Shared {
             core.drain(&mut effects);
             result
         };
-        effects.into_iter().for_each(Effect::run);
+        for effect in effects {
+            self.run(effect);
+        }
         result
+    }
+
+    fn run(&self, effect: Effect) {
+        match effect {
+            // Fails when the caller has gone away: its answer is not wanted.
+            Effect::Answer(waiter, reply) => drop(waiter.send(reply)),
+            Effect::Queue(queue, message) => queue.push(message),
+            Effect::Log(name, message) => remote_log::emit(&name, &message),
+            Effect::Rejected { name, first, src, handle, why } => {
+                remote_log::emit_rejection(&name, first, src, handle, &why);
+            }
+            Effect::Plan(message) => plans::answer(self, &message),
+            Effect::Tell(event) => self.events.tell(event),
+        }
+    }
+
+    /// What is known of a connected context.
+    pub(crate) fn info(&self, id: ContextId) -> Option<Arc<ContextInfo>> {
+        self.lock().contexts.get(&id).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -296,18 +419,9 @@ impl Core {
             match output {
                 Output::Transmit { link, message } => self.transmit(link, &message),
                 Output::Deliver { handle, message } => self.deliver(handle, message, effects),
-                Output::Closed { handle, reason } => {
-                    if let Some(waiter) = self.waiters.remove(&handle) {
-                        effects.push(Effect::Answer(waiter, Reply::Closed(reason)));
-                    }
-                }
-                Output::RouteLost { context, .. } => {
-                    if let Some(info) = self.contexts.remove(&context) {
-                        // A neighbour's reason was set by its link; others went with a neighbour.
-                        info.lost.get_or_init(|| LostReason::Disconnected);
-                        effects.push(Effect::Lost(info));
-                    }
-                }
+                Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
+                Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
+                Output::RouteLost { context, via } => self.route_lost(context, via, effects),
                 Output::Rejected { link, src, handle, why } => {
                     let name = self.name_of(link);
                     let offended = self.links.get_mut(&link).map(|link| &mut link.offended);
@@ -334,12 +448,89 @@ impl Core {
                     self.machine.send(message.src, handle, body);
                 }
             }
-            _ => {
-                if let Some(waiter) = self.waiters.remove(&handle) {
-                    effects.push(Effect::Answer(waiter, Reply::Message(message)));
-                }
-            }
+            plans::HANDLE => effects.push(Effect::Plan(message)),
+            _ => match self.waiters.get(&handle) {
+                Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue.clone(), message)),
+                Some(_) => match self.waiters.remove(&handle) {
+                    Some(Waiter::Answer(waiter)) => {
+                        effects.push(Effect::Answer(waiter, Reply::Message(message)));
+                    }
+                    Some(Waiter::Abandoned(id)) => drop(self.expected.remove(&id)),
+                    _ => {}
+                },
+                None => {}
+            },
         }
+    }
+
+    fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
+        match self.waiters.remove(&handle) {
+            Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
+            Some(Waiter::Abandoned(id)) => drop(self.expected.remove(&id)),
+            // A receiver sees the end of its queue.
+            Some(Waiter::Queue(_)) | None => {}
+        }
+    }
+
+    fn route_added(
+        &mut self,
+        context: ContextId,
+        via: ContextId,
+        name: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Tell(Event::RouteAdded { context, via }));
+        let mut unwanted = false;
+        let info = match (self.contexts.get(&context), self.expected.remove(&context)) {
+            (Some(info), _) => Arc::clone(info),
+            (None, Some(expected)) => {
+                unwanted = expected.unwanted;
+                expected.info
+            }
+            // Started by a context on its own account; the neighbour is all that is known of its way.
+            (None, None) => {
+                let name = name.unwrap_or_else(|| context.to_string());
+                let parent = self.contexts.get(&via).cloned();
+                Arc::new(ContextInfo::new(context, Arc::from(name.as_str()), name, parent))
+            }
+        };
+        let parent = info.parent.as_ref().map_or(ContextId::CONTROLLER, |parent| parent.id);
+        let connected = Event::Connected { context: info.label(), parent };
+        self.contexts.insert(context, info);
+        if unwanted {
+            self.shut_down(context);
+        } else {
+            effects.push(Effect::Tell(connected));
+        }
+    }
+
+    fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
+        // What it was to start will not come.
+        self.expected.retain(|_, expected| expected.info.parent.as_ref().is_none_or(|p| p.id != context));
+        let Some(info) = self.contexts.remove(&context) else { return };
+        // A neighbour's reason was set by its link.
+        info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
+        if info.parent.is_some() {
+            info.end();
+        }
+        let reason = match info.lost_error() {
+            Error::Lost { reason, .. } => reason,
+            _ => LostReason::Disconnected,
+        };
+        effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
+    }
+
+    /// Asks a context to end, once.
+    fn shut_down(&mut self, id: ContextId) {
+        if self.contexts.get(&id).is_some_and(|info| info.begin_shutdown()) {
+            self.machine.send(id, Shutdown::HANDLE, Shutdown.encode());
+        }
+    }
+
+    fn forget(&mut self, reply: Handle) {
+        self.waiters.remove(&reply);
+        self.machine.close(reply);
     }
 
     fn stop(&mut self, link: ContextId, stop: Stop) {
@@ -357,47 +548,42 @@ impl Core {
     }
 }
 
-impl Effect {
-    fn run(self) {
-        match self {
-            // Fails when the caller has gone away: its answer is not wanted.
-            Effect::Answer(waiter, reply) => drop(waiter.send(reply)),
-            Effect::Log(name, message) => remote_log::emit(&name, &message),
-            Effect::Rejected { name, first, src, handle, why } => {
-                remote_log::emit_rejection(&name, first, src, handle, &why);
-            }
-            Effect::Lost(info) => {
-                tracing::debug!(mitogen_context = info.id.0, mitogen_name = &*info.name, "context lost");
-            }
-        }
+/// The wait for a context that another one starts. Dropped before it is finished, it sees to it that
+/// nothing comes of the attempt.
+pub(crate) struct Attempt {
+    shared: Arc<Shared>,
+    id: ContextId,
+    /// Where the answer comes; `None` once it has come.
+    reply: Option<Handle>,
+    receiver: oneshot::Receiver<Reply>,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        id: ContextId,
+        reply: Handle,
+        receiver: oneshot::Receiver<Reply>,
+    ) -> Attempt {
+        Attempt { shared: Arc::clone(shared), id, reply: Some(reply), receiver }
+    }
+
+    /// The answer; `None` when the router is gone. Once.
+    pub(crate) async fn answered(&mut self) -> Option<Reply> {
+        (&mut self.receiver).await.ok()
+    }
+
+    /// It came to an end: if the context was born it is known by now.
+    pub(crate) fn finish(mut self) {
+        self.reply = None;
+        self.shared.lock().expected.remove(&self.id);
     }
 }
 
-impl ContextInfo {
-    pub(crate) fn new(id: ContextId, name: Arc<str>, hop: String) -> ContextInfo {
-        ContextInfo {
-            id,
-            name,
-            hop,
-            lost: OnceLock::new(),
-            shutting_down: AtomicBool::new(false),
-            ended: watch::Sender::new(false),
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply {
+            self.shared.abandon(self.id, reply);
         }
-    }
-
-    pub(crate) fn label(&self) -> ContextLabel {
-        ContextLabel { id: self.id, name: Arc::clone(&self.name) }
-    }
-
-    /// The error of whatever was waiting for this context when it went.
-    pub(crate) fn lost_error(&self) -> Error {
-        let reason = self.lost.get().cloned().unwrap_or(LostReason::Disconnected);
-        Error::Lost { context: self.label(), hop: self.hop.clone(), reason }
-    }
-
-    /// Waits until its link is closed and its process reaped.
-    pub(crate) async fn wait_ended(&self) {
-        // The sender lives in `self`, so this cannot fail.
-        let _ = self.ended.subscribe().wait_for(|&ended| ended).await;
     }
 }

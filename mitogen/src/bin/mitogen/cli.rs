@@ -12,6 +12,7 @@ Targets:
   local?python=python2.7          with another interpreter; a / in a value is written %2F
   ssh:alice@web1:2222             over the system's ssh client; ssh_config counts as for `ssh web1`
   ssh:web[01-20]                  twenty targets
+  ssh:bastion/ssh:db1             a host behind another, to any depth; what targets share is connected once
 
 Examples:
   mitogen call os.getpid
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Call(CallArgs),
     Exec(ExecArgs),
     Ping(PingArgs),
+    Tree(TreeArgs),
     Doctor(DoctorArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -72,6 +74,7 @@ impl Cli {
             Command::Call(args) => std::mem::take(&mut args.common),
             Command::Exec(args) => std::mem::take(&mut args.common),
             Command::Ping(args) => std::mem::take(&mut args.common),
+            Command::Tree(args) => std::mem::take(&mut args.common),
             Command::Doctor(args) => std::mem::take(&mut args.common),
             Command::Completions(_) | Command::Man(_) => Common::default(),
         };
@@ -160,6 +163,22 @@ pub(crate) struct PingArgs {
     /// How many round trips
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Show the contexts on the way to every target.
+///
+/// For each its id, process id, user, host and interpreter; with --json also its parent and the whole way to it.
+#[derive(Args, Debug)]
+#[command(
+    args_override_self = true,
+    after_long_help = "\
+Examples:
+  mitogen -t ssh:bastion/ssh:db1 tree
+  mitogen -t local/local?python=python2.7 --json tree"
+)]
+pub(crate) struct TreeArgs {
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -472,7 +491,6 @@ mod tests {
             &["ping", "-q", "-v"],
             &["ping", "--ssh-option", "X"],
             &["ping", "--agent", "upstream"],
-            &["tree"],
             &["run", "x.py"],
         ] {
             match parse(bad) {

@@ -76,20 +76,21 @@ fn without_comment(line: &str) -> &str {
 /// # Errors
 /// A method or an option that is not there.
 pub(crate) fn place(target: Target, common: &Common, password: Option<&Password>) -> Result<Place, String> {
-    let method = method(&target, common, password).map_err(|why| format!("target `{target}`: {why}"))?;
-    Ok(Place { target, method })
-}
-
-fn method(target: &Target, common: &Common, password: Option<&Password>) -> Result<Method, String> {
+    let mut methods = Vec::new();
     let mut had_options = false;
     for hop in target.hops() {
+        // A slash inside an option's value starts a hop: say so when that hop makes no sense.
         let advice = if had_options { SLASH } else { "" };
-        check(hop).map_err(|why| format!("{why}{advice}"))?;
+        let method =
+            method(hop, common, password).map_err(|why| format!("target `{target}`: {why}{advice}"))?;
+        methods.push(method);
         had_options = !hop.options.is_empty();
     }
-    let [hop] = target.hops() else {
-        return Err("hops behind hops are not supported yet; name a single hop".to_owned());
-    };
+    Ok(Place { target, methods })
+}
+
+fn method(hop: &Hop, common: &Common, password: Option<&Password>) -> Result<Method, String> {
+    check(hop)?;
     let python = hop.option("python").map(str::to_owned).or_else(|| common.python.clone());
     let timeout = common.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     Ok(match hop.method.as_str() {
@@ -178,7 +179,6 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         assert!(fault("sudo:root").contains("available: local, ssh"));
-        assert!(fault("ssh:a/ssh:b").contains("not supported yet"));
         assert!(fault("ssh:a/sudo:root").contains("no method `sudo`"));
         assert!(fault("local:x").contains("no argument"));
         assert!(fault("ssh").contains("needs a host"));

@@ -1,16 +1,17 @@
 //! Many targets at once: each is connected, given its work, and shut down.
 
 use crate::{
-    command::{Gave, Work, doctor},
+    command::{Work, doctor},
     console::Console,
+    grove::{Grove, Ways, named},
     interrupt::Interrupt,
     logs::Names,
-    outcome::{Answer, Failure, Outcome, combine, exit, shell_status},
+    outcome::{Answer, Outcome, combine, exit, shell_status},
     report::Report,
     target::Target,
 };
 use futures_util::{StreamExt, stream};
-use mitogen::{Context, Error, Method, Phase, Router};
+use mitogen::{Method, Router};
 use std::{
     io,
     time::{Duration, Instant},
@@ -20,7 +21,8 @@ use tokio::sync::mpsc;
 /// A target and the way there.
 pub(crate) struct Place {
     pub(crate) target: Target,
-    pub(crate) method: Method,
+    /// How each hop is connected from the one before it; as many as the target has hops.
+    pub(crate) methods: Vec<Method>,
 }
 
 /// What is done on every target.
@@ -91,14 +93,17 @@ impl Fleet {
     ) -> Result<(), Cut> {
         let (send, mut outcomes) = mpsc::unbounded_channel();
         let start = Instant::now();
-        let jobs = self.places.iter().enumerate().map(|(index, place)| {
+        let (grove, ways) = Grove::new(self.router.clone(), self.names.clone(), &self.places);
+        let grove = &grove;
+        let jobs = self.places.iter().zip(&ways).enumerate().map(|(index, (place, ways))| {
             let send = send.clone();
             async move {
-                self.visit(place, |outcome| {
+                self.visit(grove, place, ways, |outcome| {
                     // Nobody listens any more when the run was cut short.
                     let _ = send.send((index, outcome));
                 })
                 .await;
+                grove.release(ways).await;
             }
         });
         let mut jobs = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.forks));
@@ -123,52 +128,29 @@ impl Fleet {
         }
     }
 
-    /// One target, from its connection to its end. The outcome is handed over before the target is shut down.
-    async fn visit(&self, place: &Place, done: impl FnOnce(Outcome)) {
+    /// One target. The outcome is handed over before anything is shut down.
+    async fn visit(&self, grove: &Grove, place: &Place, ways: &Ways, done: impl FnOnce(Outcome)) {
         let start = Instant::now();
-        let name = place.target.to_string();
-        let hand_over = |(answer, failure): Gave| {
-            // The library knows its hop, not how it was written here.
-            let failure = failure.map(|mut failure| {
-                if let ([_], Some(hop)) = (place.target.hops(), &mut failure.hop) {
-                    hop.clone_from(&name);
+        let target = place.target.to_string();
+        let count = place.methods.len();
+        let (answer, failure) = match &self.task {
+            Task::Doctor(doctor) => match grove.contexts(place, ways, count - 1).await {
+                Ok(contexts) => {
+                    let via = contexts.last();
+                    let (context, (answer, failure)) = doctor.examine(&self.router, via, place).await;
+                    if let Some(context) = context {
+                        grove.keep(ways, context);
+                    }
+                    (answer, failure.map(|failure| named(failure, place, count - 1)))
                 }
-                failure
-            });
-            done(Outcome { target: name.clone(), answer, failure, elapsed: start.elapsed() });
-        };
-        let context = match &self.task {
-            Task::Doctor(doctor) => {
-                let (context, gave) = doctor.examine(&self.router, place).await;
-                hand_over(gave);
-                context
-            }
-            Task::Work(work) => match self.connect(place, &name).await {
-                Ok(context) => {
-                    self.names.learn(context.id(), &name);
-                    hand_over(work.run(&context).await);
-                    Some(context)
-                }
-                Err(error) => {
-                    hand_over((None, Some(Failure::from(&error))));
-                    None
-                }
+                Err(failure) => (None, Some(failure)),
+            },
+            Task::Work(work) => match grove.contexts(place, ways, count).await {
+                Ok(contexts) => work.run(&contexts).await,
+                Err(failure) => (None, Some(failure)),
             },
         };
-        if let Some(context) = context
-            && let Err(error) = context.shutdown().await
-        {
-            tracing::warn!("{name} could not be shut down in good order: {error}");
-        }
-    }
-
-    async fn connect(&self, place: &Place, name: &str) -> Result<Context, Error> {
-        let mut observe = |phase: Phase, at: Duration| {
-            tracing::info!(target: "mitogen::connect", "{name}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
-        };
-        let context = self.router.connect_observed(place.method.clone(), &mut observe).await?;
-        tracing::info!(target: "mitogen::connect", "{name}: connected");
-        Ok(context)
+        done(Outcome { target, answer, failure, elapsed: start.elapsed() });
     }
 
     fn show_progress(&self, report: &Report, total: usize, elapsed: Duration) {

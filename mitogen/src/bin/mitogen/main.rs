@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the grammar of the command line | `cli` |
 //! | targets, ranges, the ways there | `target`, `range`, `connect` |
-//! | many targets at once | `fleet`, `interrupt` |
+//! | many targets at once, and what they share | `fleet`, `grove`, `interrupt` |
 //! | what a command does on one target | `command` |
 //! | results and failures, JSON, exit status | `outcome`, `failure`, `json` |
 //! | showing them | `report`, `console`, `logs` |
@@ -19,6 +19,7 @@ mod connect;
 mod console;
 mod failure;
 mod fleet;
+mod grove;
 mod interrupt;
 mod json;
 mod logs;
@@ -71,6 +72,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
         Command::Exec(args) => Task::Work(command::exec::work(args, timeout)),
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
+        Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
     };
     let targets = connect::targets(&common).map_err(Fault::Usage)?;

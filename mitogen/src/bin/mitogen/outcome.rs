@@ -4,6 +4,7 @@ use crate::{
     command::{
         doctor::{self, Finding},
         ping::RoundTrips,
+        tree::{self, Row},
     },
     console::Paint,
     json,
@@ -40,6 +41,8 @@ pub(crate) enum Answer {
     },
     /// How fast the target answered.
     RoundTrips(RoundTrips),
+    /// The contexts on the way.
+    Tree(Vec<Row>),
     /// How each phase went.
     Findings(Vec<Finding>),
 }
@@ -167,6 +170,7 @@ impl Answer {
             // A command's output is shown as it is; this is for completeness.
             Answer::Output { stdout, .. } => String::from_utf8_lossy(stdout).into_owned(),
             Answer::RoundTrips(times) => times.text(),
+            Answer::Tree(rows) => tree::text(rows),
             Answer::Findings(findings) => doctor::table(findings, paint),
         }
     }
@@ -182,6 +186,7 @@ impl Answer {
                 out.push('}');
             }
             Answer::RoundTrips(times) => times.write_json(out),
+            Answer::Tree(rows) => tree::write_json(rows, out),
             Answer::Findings(findings) => {
                 out.push_str("{\"phases\": [");
                 for (index, finding) in findings.iter().enumerate() {

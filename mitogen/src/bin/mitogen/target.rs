@@ -49,6 +49,12 @@ impl Target {
         Self { hops: vec![Hop { method: "local".into(), argument: None, options: Vec::new() }] }
     }
 
+    /// Of these hops; there must be one.
+    pub(crate) fn of(hops: &[Hop]) -> Self {
+        debug_assert!(!hops.is_empty());
+        Self { hops: hops.to_vec() }
+    }
+
     /// The hops, nearest first.
     pub(crate) fn hops(&self) -> &[Hop] {
         &self.hops

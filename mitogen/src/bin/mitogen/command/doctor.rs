@@ -46,6 +46,7 @@ const PHASES: [&str; 6] = ["resolve", "auth", "interpreter", "first stage", "age
 const RESOLVE: usize = 0;
 const AUTH: usize = 1;
 const INTERPRETER: usize = 2;
+const AGENT: usize = 4;
 const FIRST_CALL: usize = 5;
 
 /// The examination of targets.
@@ -64,18 +65,28 @@ impl Doctor {
     }
 
     /// Examines one target; the context, if there is one in the end, is for the caller to shut down.
-    pub(crate) async fn examine(&self, router: &Router, place: &Place) -> (Option<Context>, Gave) {
+    /// `via` is the context that leads to it, if it has several hops: the last is examined.
+    pub(crate) async fn examine(
+        &self,
+        router: &Router,
+        via: Option<&Context>,
+        place: &Place,
+    ) -> (Option<Context>, Gave) {
         let mut sheet = Sheet::new();
-        // The only hop: the others were refused when the target was read.
-        let hop = &place.target.hops()[0];
+        let last = place.methods.len() - 1;
+        let (hop, method) = (&place.target.hops()[last], &place.methods[last]);
         match hop.method.as_str() {
+            "ssh" if via.is_some() => sheet.nothing_to_do(RESOLVE, "looked up at the hop before"),
             "ssh" => self.resolve(hop, &mut sheet).await,
             _ => sheet.nothing_to_do(RESOLVE, "this machine"),
         }
         let start = Instant::now();
         let mut timeline = Vec::new();
         let mut observe = |phase, at| timeline.push((phase, at));
-        let result = router.connect_observed(place.method.clone(), &mut observe).await;
+        let result = match via {
+            None => router.connect_observed(method.clone(), &mut observe).await,
+            Some(via) => via.connect_observed(method.clone(), &mut observe).await,
+        };
         let elapsed = start.elapsed();
         let context = match result {
             Ok(context) => context,
@@ -86,9 +97,12 @@ impl Doctor {
             }
         };
         timeline.push((Phase::Ready, elapsed));
-        sheet.phases(&timeline);
+        match via {
+            None => sheet.phases(&timeline),
+            Some(_) => sheet.attended_elsewhere(elapsed),
+        }
         let start = Instant::now();
-        let gave = Work::FirstCall { timeout: self.timeout }.run(&context).await;
+        let gave = Work::FirstCall { timeout: self.timeout }.run(std::slice::from_ref(&context)).await;
         let took = start.elapsed();
         match gave {
             (Some(Answer::Value(value)), None) => {
@@ -213,6 +227,14 @@ impl Sheet {
                 _ => self.ok(at, took, None),
             }
         }
+    }
+
+    /// The hop before told only that all went well.
+    fn attended_elsewhere(&mut self, elapsed: Duration) {
+        for at in AUTH..AGENT {
+            self.nothing_to_do(at, "attended by the hop before");
+        }
+        self.ok(AGENT, elapsed, Some("all phases up to here".to_owned()));
     }
 
     fn connect_failed(

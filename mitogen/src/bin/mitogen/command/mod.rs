@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod generated;
 pub(crate) mod ping;
+pub(crate) mod tree;
 
 use crate::outcome::{Answer, Failure};
 use mitogen::{Context, Error};
@@ -29,6 +30,11 @@ pub(crate) enum Work {
         /// The deadline of each.
         timeout: Option<Duration>,
     },
+    /// A look at every context on the way.
+    Tree {
+        /// The deadline of each look.
+        timeout: Option<Duration>,
+    },
     /// One call of a function that does nothing worth mentioning.
     FirstCall {
         /// Its deadline.
@@ -40,9 +46,12 @@ pub(crate) enum Work {
 pub(crate) type Gave = (Option<Answer>, Option<Failure>);
 
 impl Work {
-    /// Does it.
-    pub(crate) async fn run(&self, context: &Context) -> Gave {
+    /// Does it in the last of these contexts, which lead to each other.
+    pub(crate) async fn run(&self, contexts: &[Context]) -> Gave {
+        // Every target has a hop.
+        let Some(context) = contexts.last() else { return (None, None) };
         let result = match self {
+            Work::Tree { timeout } => tree::run(contexts, *timeout).await,
             Work::Call(call) => call::run(context, call.clone()).await,
             Work::Exec { command, name } => exec::run(context, command.clone(), name).await,
             Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,

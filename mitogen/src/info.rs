@@ -1,0 +1,109 @@
+//! What is known of one context. It outlives the context itself, for late errors.
+
+use crate::error::{ContextLabel, Error, LostReason};
+use mitogen_wire::ContextId;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+
+/// One context's place in the tree, and its end.
+pub(crate) struct ContextInfo {
+    pub(crate) id: ContextId,
+    pub(crate) name: Arc<str>,
+    /// The hop that leads to it from its parent.
+    pub(crate) hop: String,
+    /// The context that started it; `None` where that is this program.
+    pub(crate) parent: Option<Arc<ContextInfo>>,
+    /// Set once, before anything that waits for this context is told.
+    lost: OnceLock<LostReason>,
+    /// Whether its end was asked for.
+    shutting_down: AtomicBool,
+    /// Becomes true when it is gone: its link closed and its process reaped, here or by its parent.
+    ended: watch::Sender<bool>,
+}
+
+impl ContextInfo {
+    pub(crate) fn new(
+        id: ContextId,
+        name: Arc<str>,
+        hop: String,
+        parent: Option<Arc<ContextInfo>>,
+    ) -> ContextInfo {
+        ContextInfo {
+            id,
+            name,
+            hop,
+            parent,
+            lost: OnceLock::new(),
+            shutting_down: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Its ancestors, the nearest first; this program is not among them.
+    pub(crate) fn ancestors(&self) -> impl Iterator<Item = &Arc<ContextInfo>> {
+        std::iter::successors(self.parent.as_ref(), |info| info.parent.as_ref())
+    }
+
+    /// The ids of itself, its ancestors and the controller, as a child of it is told.
+    pub(crate) fn lineage(&self) -> Vec<ContextId> {
+        let ancestors = self.ancestors().map(|info| info.id);
+        [self.id].into_iter().chain(ancestors).chain([ContextId::CONTROLLER]).collect()
+    }
+
+    /// The whole way to it, as a target is written.
+    pub(crate) fn target(&self) -> String {
+        let mut hops: Vec<&str> = self.ancestors().map(|info| info.hop.as_str()).collect();
+        hops.reverse();
+        hops.push(&self.hop);
+        hops.join("/")
+    }
+
+    pub(crate) fn label(&self) -> ContextLabel {
+        ContextLabel { id: self.id, name: Arc::clone(&self.name) }
+    }
+
+    /// Its end is asked for; says whether that is news.
+    pub(crate) fn begin_shutdown(&self) -> bool {
+        !self.shutting_down.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the end of this context, or of one that leads to it, was asked for.
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        let asked = |info: &ContextInfo| info.shutting_down.load(Ordering::Relaxed);
+        asked(self) || self.ancestors().any(|info| asked(info))
+    }
+
+    /// It is lost; the first reason given stays.
+    pub(crate) fn lose(&self, reason: impl FnOnce() -> LostReason) {
+        self.lost.get_or_init(reason);
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until it is gone.
+    pub(crate) async fn wait_ended(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.ended.subscribe().wait_for(|&ended| ended).await;
+    }
+
+    /// The error of whatever was waiting for this context when it went. When it went with one that
+    /// leads to it, that one's hop is named.
+    pub(crate) fn lost_error(&self) -> Error {
+        let reason = self.lost.get().cloned().unwrap_or(LostReason::Disconnected);
+        let culprit = self.ancestors().filter_map(|info| Some((info, info.lost.get()?))).last();
+        match (reason, culprit) {
+            (LostReason::Disconnected, Some((info, why))) => Error::Lost {
+                context: self.label(),
+                hop: info.hop.clone(),
+                reason: match why {
+                    LostReason::ShutDown | LostReason::RouterClosed => why.clone(),
+                    _ => LostReason::Behind { context: info.label(), reason: Arc::new(why.clone()) },
+                },
+            },
+            (reason, _) => Error::Lost { context: self.label(), hop: self.hop.clone(), reason },
+        }
+    }
+}

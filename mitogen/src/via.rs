@@ -1,0 +1,98 @@
+//! Contexts behind contexts: plans that another context carries out.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::info::ContextInfo;
+use crate::link::{Birth, draw_birth};
+use crate::shared::{Attempt, Reply, Shared};
+use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
+use mitogen_bootstrap::plan_message::RunPlan;
+use mitogen_transport::{BootPlan, ConnectError, FailureKind, Method};
+use mitogen_wire::Message;
+use mitogen_wire::body::CallResult;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How much longer than the attempt itself its answer may take: the way there and back, the loading of
+/// the agent's parent half, and the killing of what was started.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What a child of `via` is called: as its parents know it, behind its parent's name.
+pub(crate) fn child_name(via: &ContextInfo, method: &Method) -> Arc<str> {
+    let own = method.name().map_or_else(|| method.hop(), str::to_owned);
+    Arc::from(format!("{}.{own}", via.name))
+}
+
+/// Has `via` start a context.
+pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Error> {
+    let shared = &via.shared;
+    let plan = method.plan();
+    let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
+    let name = child_name(&via.info, &method);
+    let id = shared.allocate_id()?;
+    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(Arc::clone(&via.info))));
+    let Birth { key, preamble } = draw_birth(shared, &info, via.info.lineage())?;
+    let run = RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout };
+    let body = run.encode().map_err(|error| Error::Encode {
+        what: format!("the plan of {}", plan.hop),
+        message: error.to_string(),
+    })?;
+    let started = Instant::now();
+    let mut attempt = shared.attempt(Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
+    let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {
+        // Dropped, it ends the context should it be born yet.
+        return Err(no_answer(&plan, via, started.elapsed()));
+    };
+    attempt.finish();
+    match reply {
+        Some(Reply::Message(message)) => judge(&plan, via, &message)?,
+        Some(Reply::Closed(closed)) => return Err(crate::call::closed_error(&via.info, closed)),
+        None => return Err(Error::Closed),
+    }
+    // Its route was announced on the same way, before the answer.
+    shared.context(id).ok_or_else(|| info.lost_error())
+}
+
+fn judge(plan: &BootPlan, via: &Context, answer: &Message) -> Result<(), Error> {
+    let unreadable = |error: mitogen_wire::body::BodyError| Error::Decode {
+        what: format!("connection of {}", plan.hop),
+        message: error.to_string(),
+    };
+    let value = match CallResult::decode(answer).map_err(unreadable)? {
+        CallResult::Returned(value) => value,
+        CallResult::Raised(error) => return Err(Error::Call(error.into())),
+    };
+    let RunReport { elapsed, failure } = RunReport::read(plan, &value).map_err(unreadable)?;
+    match failure {
+        None => Ok(()),
+        Some(failure) => Err(ConnectError::new(plan, Some(via.name().to_owned()), *failure, elapsed).into()),
+    }
+}
+
+fn no_answer(plan: &BootPlan, via: &Context, elapsed: Duration) -> Error {
+    let failure = Failure {
+        phase: Phase::Spawn,
+        kind: FailureKind::TimedOut,
+        exit: None,
+        lines: Vec::new(),
+        hint: Some(format!("{} does not answer; is it stopped, or its link stalled?", via.name())),
+    };
+    ConnectError::new(plan, Some(via.name().to_owned()), failure, elapsed).into()
+}
+
+impl Shared {
+    /// Begins to wait for a context that another one starts.
+    fn attempt(
+        self: &Arc<Self>,
+        info: Arc<ContextInfo>,
+        via: mitogen_wire::ContextId,
+        handle: mitogen_wire::Handle,
+        body: (mitogen_wire::Encoding, bytes::Bytes),
+    ) -> Result<Attempt, Error> {
+        let id = info.id;
+        self.expect(info, usize::MAX)?;
+        let (reply, receiver) = self.request(via, handle, body);
+        Ok(Attempt::new(self, id, reply, receiver))
+    }
+}

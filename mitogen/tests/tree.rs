@@ -1,0 +1,208 @@
+//! Contexts behind contexts: any method on any context, and the end of each is known everywhere.
+
+mod common;
+
+use common::{interpreters, wait_dead, wait_gone};
+use mitogen::{Call, Context, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn local(python: &Path) -> Local {
+    Local::new().python(python.to_string_lossy())
+}
+
+async fn pid(context: &Context) -> u32 {
+    context.call("os.getpid", ()).await.unwrap_or_else(|error| panic!("{}: {error}", context.target()))
+}
+
+/// One context behind the other, each under the next of the interpreters.
+async fn chain(router: &Router, depth: usize) -> Vec<Context> {
+    let pythons = interpreters();
+    let mut chain = vec![common::connect(router, &pythons[0]).await];
+    for level in 1..depth {
+        // Old and new in turns: 2.7, 3.13, 3.6, 3.12...
+        let at = if level % 2 == 0 { level / 2 } else { pythons.len() - 1 - level / 2 };
+        let context = chain[level - 1].connect(local(&pythons[at % pythons.len()])).await;
+        chain.push(context.unwrap_or_else(|error| panic!("level {level}: {error}")));
+    }
+    chain
+}
+
+#[tokio::test]
+async fn a_tree_five_deep_answers_and_goes() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 5).await;
+    let mut pids = Vec::new();
+    for context in &contexts {
+        pids.push(pid(context).await);
+    }
+    let leaf = &contexts[4];
+    assert_eq!(leaf.target(), ["local"; 5].join("/"));
+    assert_eq!(leaf.name(), ["local"; 5].join("."));
+    assert_eq!(leaf.parent().as_ref(), Some(&contexts[3]));
+    assert_eq!(contexts[0].parent(), None);
+    assert_eq!(leaf.call::<u32>("os.getppid", ()).await.expect("a pid"), pids[3]);
+    assert_eq!(router.contexts(), contexts);
+    let output = leaf.exec(mitogen::Command::new("echo").arg("x")).await.expect("a deferred module");
+    assert_eq!(&output.stdout[..], b"x\n");
+    router.shutdown().await.expect("a shutdown");
+    for pid in pids {
+        wait_dead(pid, Duration::from_secs(2));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_interpreter_at_depth_reads_as_one_here() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 2).await;
+    let wrong = || Local::new().python("/nonexistent/python");
+    let Err(Error::Connect(here)) = router.connect(wrong()).await else { panic!("it connected") };
+    let Err(Error::Connect(there)) = contexts[1].connect(wrong()).await else { panic!("it connected") };
+    assert_eq!((there.phase, &there.kind), (Phase::Interpreter, &FailureKind::Exec));
+    assert_eq!((there.phase, &there.kind, there.exit), (here.phase, &here.kind, here.exit));
+    assert_eq!((&there.hop, &there.argv, &there.hint), (&here.hop, &here.argv, &here.hint));
+    assert_eq!(there.last_lines, here.last_lines);
+    assert_eq!((there.via.as_deref(), &here.via), (Some("local.local"), &None));
+    pid(&contexts[1]).await;
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn an_intermediate_that_is_killed_takes_its_subtree_along() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 4).await;
+    let other = contexts[0].connect(Local::new()).await.expect("a sibling");
+    let mut pids = Vec::new();
+    for context in &contexts {
+        pids.push(pid(context).await);
+    }
+    let calls: Vec<_> =
+        contexts[1..].iter().map(|c| c.start::<Value>(Call::new("time.sleep").arg(60))).collect();
+    let start = Instant::now();
+    std::process::Command::new("kill").args(["-KILL", &pids[1].to_string()]).status().expect("kill");
+    for call in calls {
+        let error = call.await.expect_err("it is gone");
+        assert!(matches!(&error, Error::Lost { hop, .. } if hop == "local"), "{error:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    for &pid in &pids[1..] {
+        wait_dead(pid, Duration::from_secs(2));
+    }
+    assert_eq!(router.contexts(), [contexts[0].clone(), other.clone()]);
+    let error = contexts[3].call::<Value>("os.getpid", ()).await.expect_err("still gone");
+    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+    pid(&other).await;
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn a_neighbour_that_is_killed_is_named_by_what_was_behind_it() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 2).await;
+    let first = pid(&contexts[0]).await;
+    let call = contexts[1].start::<Value>(Call::new("time.sleep").arg(60));
+    std::process::Command::new("kill").args(["-KILL", &first.to_string()]).status().expect("kill");
+    match call.await.expect_err("it is gone") {
+        Error::Lost { context, reason: LostReason::Behind { context: culprit, .. }, .. } => {
+            assert_eq!((context.id, culprit.id), (contexts[1].id(), contexts[0].id()));
+        }
+        error => panic!("{error:?}"),
+    }
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn a_context_behind_others_can_be_shut_down_alone() {
+    let router = Router::new().expect("a router");
+    let mut events = router.events();
+    let contexts = chain(&router, 3).await;
+    let last = pid(&contexts[2]).await;
+    let sleeping = contexts[2].start::<Value>(Call::new("time.sleep").arg(60));
+    contexts[2].shutdown().await.expect("a shutdown");
+    // Its parent reaps it.
+    wait_gone(last, Duration::from_secs(2));
+    let error = sleeping.await.expect_err("it is gone");
+    assert!(matches!(error, Error::Lost { reason: LostReason::ShutDown, .. }), "{error:?}");
+    assert_eq!(router.contexts(), contexts[..2]);
+    let mut connected = Vec::new();
+    loop {
+        match events.next().await.expect("an event") {
+            Event::Connected { context, parent } => connected.push((context.id, parent.0)),
+            Event::Lost { context, .. } => {
+                assert_eq!(context.id, contexts[2].id());
+                break;
+            }
+            _ => {}
+        }
+    }
+    let ids: Vec<_> = contexts.iter().map(Context::id).collect();
+    assert_eq!(connected, [(ids[0], 0), (ids[1], ids[0].0), (ids[2], ids[1].0)]);
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn an_abandoned_attempt_leaves_nothing_behind() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 1).await;
+    // Loads what the first attempt would.
+    contexts[0].connect(Local::new()).await.expect("a context").shutdown().await.expect("a shutdown");
+    for delay in [0, 5, 15, 30, 60] {
+        let attempt = contexts[0].connect(Local::new());
+        let _ = tokio::time::timeout(Duration::from_millis(delay), attempt).await;
+    }
+    let start = Instant::now();
+    loop {
+        // Those that won the race are ours to end.
+        for context in &router.contexts()[1..] {
+            context.shutdown().await.expect("a shutdown");
+        }
+        let children: String = contexts[0]
+            .call("subprocess.getoutput", (format!("pgrep -c -P {} || true", pid(&contexts[0]).await),))
+            .await
+            .unwrap_or_else(|_| "1".to_owned());
+        // pgrep's own shell is a child.
+        if children.trim() == "1" && router.contexts().len() == 1 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{children} children");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn fifty_contexts_four_deep_come_and_go() {
+    let router = Router::new().expect("a router");
+    let python = interpreters().pop().expect("at least one");
+    let mut level = vec![common::connect(&router, &python).await];
+    // 1 + 2 + 8 + 39
+    for width in [2, 8, 39] {
+        let next = (0..width).map(|at| {
+            let parent = level[at % level.len()].clone();
+            let method = local(&python).connect_timeout(Duration::from_secs(60));
+            tokio::spawn(async move { parent.connect(method).await })
+        });
+        let mut contexts = Vec::new();
+        for attempt in next.collect::<Vec<_>>() {
+            contexts.push(attempt.await.expect("no panic").expect("a context"));
+        }
+        level = contexts;
+    }
+    let all = router.contexts();
+    assert_eq!(all.len(), 50);
+    let mut select = mitogen::Select::new();
+    for context in &all {
+        select.add(context.id(), context.start::<u32>(Call::new("os.getpid")));
+    }
+    let mut pids = Vec::new();
+    while let Some((_, pid)) = select.next().await {
+        pids.push(pid.expect("a pid"));
+    }
+    assert_eq!(pids.len(), 50);
+    let start = Instant::now();
+    router.shutdown().await.expect("a shutdown");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    for pid in pids {
+        wait_dead(pid, Duration::from_secs(2));
+    }
+}
