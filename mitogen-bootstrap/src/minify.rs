@@ -170,11 +170,15 @@ impl<'a> Writer<'a> {
         self.spaced = false;
     }
 
-    /// Whether `token` would become the exponent of a number: the first `0` of `0 e- 0`, which is no
-    /// Python, is a number of its own.
+    /// Whether `token` would become part of an exponent: `0 e- 0` and `0e -0` are no Python, but
+    /// have more numbers than `0e-0`.
     fn ends_in_exponent(&self, token: &Token) -> bool {
-        token.kind == TokenKind::Number
-            && matches!(self.out[..], [.., b'0'..=b'9' | b'.' | b'_', b'e' | b'E', b'+' | b'-'])
+        let digits = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'_');
+        match (token.kind, &self.out[..]) {
+            (TokenKind::Number, [.., digit, b'e' | b'E', b'+' | b'-']) => digits(digit),
+            (TokenKind::Operator, [.., digit, b'e' | b'E']) => digits(digit),
+            _ => false,
+        }
     }
 
     fn begin_line(&mut self) {
