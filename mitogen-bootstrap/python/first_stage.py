@@ -11,7 +11,7 @@ if fork():
  execl(e,e+"(mitogen:NAME)")
 close(R)
 close(r)
-write(W,('import os,sys,zlib;sys.path[0]or sys.path.pop(0);f=os.fdopen(101,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(s[0])'%getpid()).encode())
+write(W,('import sys;sys.path[0]or sys.path.pop(0);import os,zlib;f=os.fdopen(101,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(s[0])'%getpid()).encode())
 close(W)
 n=SIZE
 while n:

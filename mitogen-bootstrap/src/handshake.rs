@@ -160,7 +160,7 @@ impl Handshake {
     /// A handshake for `plan`, whose tool has not been started yet.
     pub fn new(plan: &BootPlan) -> Handshake {
         Handshake {
-            state: State::Waiting { phase: Phase::Spawn, scanner: Scanner::new() },
+            state: State::Waiting { phase: Phase::Spawn, scanner: Scanner::new(NOISE_LIMIT) },
             logs_in: plan.logs_in,
             comms: if plan.wiring.comms == Comms::Pty { Source::Terminal } else { Source::Stdout },
             prompts: plan.prompts.iter().map(|p| PromptState { prompt: p.clone(), sent: false }).collect(),
@@ -197,12 +197,12 @@ impl Handshake {
         while let State::Waiting { scanner, .. } = &mut self.state {
             match scanner.scan(&mut input) {
                 Found::Nothing => {
-                    let overflow = scanner.noise() > NOISE_LIMIT;
                     self.note_noise();
-                    if overflow {
-                        self.fail_noise();
-                    }
                     return;
+                }
+                Found::TooMuch => {
+                    self.note_noise();
+                    self.fail_noise();
                 }
                 Found::Marker(marker) => {
                     self.note_noise();

@@ -31,6 +31,9 @@ impl Marker {
 pub(crate) enum Found {
     /// The input is used up.
     Nothing,
+    /// More than the limit is no marker. Said before a marker that follows is looked for, so that
+    /// it does not depend on how the input was split.
+    TooMuch,
     /// A marker; what is left of the input stands behind it.
     Marker(Marker),
 }
@@ -39,8 +42,10 @@ pub(crate) enum Found {
 const LONGEST: usize = 5;
 
 /// The search, which goes on where the last piece of input ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scanner {
+    /// How many bytes may be no part of a marker.
+    limit: usize,
     /// The beginning of what may become a marker; shorter than [`LONGEST`].
     held: Vec<u8>,
     /// Bytes that are no part of a marker and were not taken yet.
@@ -50,13 +55,16 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new() -> Scanner {
-        Scanner::default()
+    pub(crate) fn new(limit: usize) -> Scanner {
+        Scanner { limit, held: Vec::new(), passed: Vec::new(), noise: 0 }
     }
 
     /// Uses `input` up to and with the next marker.
     pub(crate) fn scan(&mut self, input: &mut &[u8]) -> Found {
         while let Some((&byte, rest)) = input.split_first() {
+            if self.noise > self.limit {
+                return Found::TooMuch;
+            }
             if self.held.is_empty() {
                 let start = memchr(b'E', input).unwrap_or(input.len());
                 self.pass(&input[..start]);
@@ -93,17 +101,12 @@ impl Scanner {
                 self.pass(&held);
             }
         }
-        Found::Nothing
+        if self.noise > self.limit { Found::TooMuch } else { Found::Nothing }
     }
 
     /// What was passed over since this was asked last.
     pub(crate) fn take_noise(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.passed)
-    }
-
-    /// How many bytes were no part of a marker, so far.
-    pub(crate) fn noise(&self) -> usize {
-        self.noise
     }
 
     /// The beginning of a marker that did not come whole.

@@ -161,12 +161,20 @@ impl<'a> Writer<'a> {
 
     fn keep(&mut self, token: &Token) {
         self.begin_line();
-        if self.spaced && self.before.is_some_and(|before| must_part(self.source, &before, token)) {
+        let must = |before| must_part(self.source, &before, token) || self.ends_in_exponent(token);
+        if self.spaced && self.before.is_some_and(must) {
             self.out.push(b' ');
         }
         self.out.extend(without_returns(token.text(self.source)));
         self.before = Some(*token);
         self.spaced = false;
+    }
+
+    /// Whether `token` would become the exponent of a number: the first `0` of `0 e- 0`, which is no
+    /// Python, is a number of its own.
+    fn ends_in_exponent(&self, token: &Token) -> bool {
+        token.kind == TokenKind::Number
+            && matches!(self.out[..], [.., b'0'..=b'9' | b'.' | b'_', b'e' | b'E', b'+' | b'-'])
     }
 
     fn begin_line(&mut self) {

@@ -206,6 +206,17 @@ fn noise_has_a_cap() {
 }
 
 #[test]
+fn too_much_noise_is_too_much_however_it_is_cut() {
+    let mut input = vec![b'x'; NOISE_LIMIT + 1];
+    input.extend_from_slice(b"\nEC0\nEC1\nEC2\n");
+    for cut in [1, 5, NOISE_LIMIT, NOISE_LIMIT + 1, NOISE_LIMIT + 4, input.len()] {
+        let mut machine = started(&plan());
+        input.chunks(cut).for_each(|piece| machine.handle_stdout(piece));
+        assert_eq!(failure(&mut machine).kind, FailureKind::Noise, "pieces of {cut}");
+    }
+}
+
+#[test]
 fn standard_error_without_end_is_no_failure_and_takes_no_memory() {
     let mut machine = started(&plan());
     for i in 0..10_000 {

@@ -8,14 +8,17 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a process that was sent SIGKILL is waited for.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a context whose handle was dropped may take to end by itself.
+const DROP_PATIENCE: Duration = Duration::from_millis(900);
 
 /// A tool's process, leader of a session and process group of its own.
 ///
-/// Dropping it kills the group and reaps the process, without waiting and without a runtime.
+/// Dropping it kills the group and reaps the process, without waiting and without a runtime. A
+/// context gets a moment before that to end what it has started: it sees the end of its link.
 #[derive(Debug)]
 pub struct Process {
     pid: Pid,
@@ -152,23 +155,41 @@ impl Drop for Process {
         if self.try_wait().is_some() {
             return;
         }
-        self.kill();
+        let patience = if self.group_dies.load(Ordering::Relaxed) { Duration::ZERO } else { DROP_PATIENCE };
+        if patience.is_zero() {
+            self.kill();
+        }
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let State::Running(child) = std::mem::replace(state, State::Reaped(Exit::Signal(9))) {
-            reap(child);
+            reap(child, patience);
         }
     }
 }
 
-/// Waits for a process that was killed, on a thread of its own: a future's drop must not block,
-/// and the runtime may be going down.
-fn reap(mut child: Child) {
+/// Waits for a process, and kills its group after `patience`, on a thread of its own: a future's
+/// drop must not block, and the runtime may be going down.
+fn reap(mut child: Child, patience: Duration) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
+    let pid = Pid::from_child(&child);
+    let wait = move || {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // It is not reaped yet, so the number is still its own.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = child.wait();
+    };
     let reaper = std::thread::Builder::new().name("mitogen-reaper".into()).stack_size(64 << 10);
-    // Should no thread be had, the process stays a zombie until this one ends: the least evil.
-    let _ = reaper.spawn(move || child.wait());
+    if reaper.spawn(wait).is_err() {
+        // The process stays a zombie until this one ends: the least evil.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
 }
 
 pub(crate) fn exit_of(status: ExitStatus) -> Exit {

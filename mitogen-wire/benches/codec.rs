@@ -7,6 +7,7 @@
 //! the two halves apart; rounds of all rows are interleaved, and medians are printed.
 //! `frames_per_s` and `bytes_per_s` (payload bytes) are of the whole round trip, or of the half
 //! that the name says.
+#![allow(clippy::disallowed_methods)]
 
 use bytes::{Bytes, BytesMut};
 use mitogen_wire::{

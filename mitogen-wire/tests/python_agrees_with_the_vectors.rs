@@ -1,4 +1,5 @@
 //! Python's own struct, hmac and pickle give the same golden bytes: see check_vectors.py.
+#![allow(clippy::disallowed_types)]
 
 use std::path::PathBuf;
 use std::process::Command;

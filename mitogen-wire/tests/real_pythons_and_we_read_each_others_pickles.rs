@@ -1,5 +1,6 @@
 //! CPython 2.7 and 3 read what we write, and we read what they write, with both of their picklers, with and
 //! without their memo, and with the sharing that their values have.
+#![allow(clippy::disallowed_types)]
 
 mod common;
 

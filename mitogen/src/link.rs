@@ -161,16 +161,18 @@ impl LinkTask {
             biased;
             ending = read(&self.registration, &mut self.reader) => ending,
             stop = &mut stopped => Ending::Stopped(stop.unwrap_or(Stop::RouterClosed)),
+            ending = outlive(&self.process) => ending,
         };
         if let Ending::Closed(status) = &mut ending
             && let Ok(exit) = tokio::time::timeout(STATUS_GRACE, self.process.wait()).await
         {
             *status = Some(exit.to_string());
         }
-        // What is corrupt or does not end is not asked again.
+        // What does not end is not asked again. What is corrupt is not listened to, but may end the
+        // programs that it runs: it sees the end of its link.
         let patience = match &ending {
-            Ending::Failed(_) | Ending::Stopped(Stop::Kill | Stop::Broken(_)) => Duration::ZERO,
-            Ending::Closed(_) | Ending::Stopped(Stop::RouterClosed) => EXIT_GRACE,
+            Ending::Stopped(Stop::Kill) => Duration::ZERO,
+            _ => EXIT_GRACE,
         };
         // The core lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
@@ -179,6 +181,14 @@ impl LinkTask {
         talk.abort();
         drop(self.registration);
     }
+}
+
+/// Waits until the process has ended and what it sent last must have been read. Someone else, such
+/// as a process that it has forked, may hold the link open for ever.
+async fn outlive(process: &Process) -> Ending {
+    let exit = process.wait().await;
+    tokio::time::sleep(STATUS_GRACE).await;
+    Ending::Closed(Some(exit.to_string()))
 }
 
 async fn read(registration: &Registration, reader: &mut FrameReader) -> Ending {

@@ -34,6 +34,14 @@ fn a_command_that_does_not_exist_is_a_failed_call() {
     let run = mitogen(["exec", "no-such-command-x"]);
     assert!(run.status != 0 && run.stdout.is_empty(), "{run:?}");
     assert!(run.stderr.contains("no-such-command-x"), "{run:?}");
+    assert!(!run.stderr.contains("Traceback"), "{run:?}");
+}
+
+#[test]
+fn a_deadline_is_told_of_the_command() {
+    let run = mitogen(["--timeout", "0.3", "exec", "sleep", "5"]);
+    assert_eq!(run.status, 6, "{run:?}");
+    assert!(run.stderr.contains("sleep: no end within 0.3 s"), "{run:?}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn explore_one(root: &Path, state: &Path, program: &Path, target: &str, seconds:
     cmd.arg(&found).arg(root.join("fuzz/corpus").join(target));
     cmd.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", artifacts.display()));
     cmd.args(["-timeout=10", "-rss_limit_mb=1024", "-malloc_limit_mb=512", "-print_final_stats=1"]);
-    let clean = sh::tee(&mut cmd, |_| {})?;
+    let clean = sh::tee(&mut cmd, |_| true)?;
     let inputs: Vec<PathBuf> =
         std::fs::read_dir(&artifacts).context(artifacts.display())?.flatten().map(|e| e.path()).collect();
     for input in &inputs {

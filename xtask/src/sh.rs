@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// What went wrong, ready to be printed. A tool for developers needs a sentence, not a taxonomy.
 pub struct Error(String);
@@ -151,38 +152,44 @@ pub(crate) fn output_with_input(cmd: &mut Command, input: &str) -> Result<String
     Ok(stdout)
 }
 
-/// Runs with stdout and stderr shown as they come, and hands every line (of both) to `see`. Returns whether it succeeded.
-pub(crate) fn tee(cmd: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+/// How long what a program printed may still be on its way after its end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Runs, hands every line of stdout and stderr to `see`, and shows those for which it returns true, as they come. Returns
+/// whether the program succeeded.
+pub(crate) fn tee(cmd: &mut Command, mut see: impl FnMut(&str) -> bool) -> Result<bool> {
     eprintln!("$ {}", shown(cmd));
     let mut child =
         cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context(shown(cmd))?;
     let (sender, lines) = mpsc::channel::<(bool, String)>();
-    let mut threads = Vec::new();
     if let Some(out) = child.stdout.take() {
-        threads.push(forward(out, true, sender.clone()));
+        forward(out, true, sender.clone());
     }
     if let Some(err) = child.stderr.take() {
-        threads.push(forward(err, false, sender));
+        forward(err, false, sender);
     }
-    for (is_stdout, line) in lines {
-        if is_stdout {
-            println!("{line}");
-        } else {
-            eprintln!("{line}");
+    let mut ended: Option<Instant> = None;
+    loop {
+        match lines.recv_timeout(Duration::from_millis(200)) {
+            Ok((_, line)) if !see(&line) => {}
+            Ok((true, line)) => println!("{line}"),
+            Ok((false, line)) => eprintln!("{line}"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                // Not every end of file comes: a process that was left behind may hold the pipe for ever.
+                if ended.is_none() && child.try_wait().context(shown(cmd))?.is_some() {
+                    ended = Some(Instant::now());
+                }
+                if ended.is_some_and(|at| at.elapsed() > LAST_WORDS) {
+                    fail!("{} left a process behind that holds its output", shown(cmd));
+                }
+            }
         }
-        see(&line);
-    }
-    for thread in threads {
-        let _ = thread.join();
     }
     Ok(child.wait().context(shown(cmd))?.success())
 }
 
-fn forward(
-    stream: impl Read + Send + 'static,
-    is_stdout: bool,
-    sender: mpsc::Sender<(bool, String)>,
-) -> std::thread::JoinHandle<()> {
+fn forward(stream: impl Read + Send + 'static, is_stdout: bool, sender: mpsc::Sender<(bool, String)>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
@@ -193,7 +200,7 @@ fn forward(
                 break;
             }
         }
-    })
+    });
 }
 
 /// The last `n` lines of a text.

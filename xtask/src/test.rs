@@ -95,7 +95,7 @@ fn lint(root: &Path, steps: &mut Steps) {
     });
     steps.step("clippy", || {
         let mut cmd = sh::cargo(root);
-        cmd.args(["clippy", "--all-targets", "--quiet"]).args(sh::whole_workspace(root)?);
+        cmd.args(["clippy", "--all-targets", "--quiet", "--keep-going"]).args(sh::whole_workspace(root)?);
         sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
     });
     steps.step("doc", || {
@@ -133,21 +133,18 @@ fn with_testbed(root: &Path, args: &Args, steps: &mut Steps) {
     let bed = Testbed::from_env();
     let mut hold = None;
     steps.step("testbed up", || {
-        hold = Some(bed.up()?);
+        hold = Some(bed.up_for_tests()?);
         Ok(Counts::ONE)
     });
     rust(root, args, hold.is_some().then(|| bed.dir()), steps);
-    if args.keep {
-        return;
-    }
-    let mut in_use = false;
-    steps.step("testbed down", || {
-        in_use = !bed.down_if_last(hold)?;
+    steps.step(if args.keep { "testbed kept" } else { "testbed down" }, || {
+        if args.keep {
+            bed.up()?;
+        } else if let Some(why) = bed.down_after_tests(hold)? {
+            eprintln!("{why}");
+        }
         Ok(Counts::ONE)
     });
-    if in_use {
-        eprintln!("another test run still uses the testbed: the last one takes it down");
-    }
 }
 
 fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
@@ -160,23 +157,23 @@ fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
         }
     };
     let strict = args.strict || sh::flag("CI");
+    let with_nextest = nextest(root);
     steps.step("tests", || {
         skips::forget(root);
         let mut cmd = sh::cargo(root);
-        if nextest(root) {
+        if with_nextest {
             cmd.args(["nextest", "run", "--no-fail-fast", "--cargo-quiet"]).args(sh::whole_workspace(root)?);
             cmd.args(["--status-level", "slow", "--final-status-level", "fail"]);
             cmd.args(&args.filters);
         } else {
             cmd.args(["test", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast", "--quiet"]);
-            cmd.args(sh::whole_workspace(root)?);
-            if !args.filters.is_empty() {
-                cmd.arg("--").args(&args.filters);
-            }
+            cmd.args(sh::whole_workspace(root)?).args(["--", "--show-output"]).args(&args.filters);
         }
         prepared(&mut cmd);
-        let mut counts = counted(&mut cmd)?;
-        skips::account(root, strict, &mut counts);
+        let mut listener = skips::Listener::default();
+        let mut counts = counted(&mut cmd, |line| with_nextest || listener.hear(line))?;
+        let skips = if with_nextest { skips::reported(root) } else { listener.skips };
+        skips::account(skips, strict, &mut counts);
         Ok(counts)
     });
     if args.filters.is_empty() {
@@ -184,7 +181,7 @@ fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
             let mut cmd = sh::cargo(root);
             cmd.args(["test", "--doc", "--quiet"]).args(sh::whole_workspace(root)?);
             prepared(&mut cmd);
-            counted(&mut cmd)
+            counted(&mut cmd, |_| true)
         });
         fuzz::note_corpora(root);
     }
@@ -194,10 +191,13 @@ fn nextest(root: &Path) -> bool {
     sh::output(sh::cargo(root).args(["nextest", "--version"])).is_ok()
 }
 
-/// Runs a test command, shows what it prints, and counts.
-fn counted(cmd: &mut Command) -> Result<Counts> {
+/// Runs a test command, shows of what it prints the lines that `worth_showing` wants, and counts.
+fn counted(cmd: &mut Command, mut worth_showing: impl FnMut(&str) -> bool) -> Result<Counts> {
     let mut counts = Counts::default();
-    let success = sh::tee(cmd, |line| count_line(&mut counts, line))?;
+    let success = sh::tee(cmd, |line| {
+        count_line(&mut counts, line);
+        worth_showing(line)
+    })?;
     if !success && counts.failed == 0 {
         fail!("{} did not get as far as testing", sh::shown(cmd));
     }

@@ -19,6 +19,8 @@ class Broker(object):
     # The main thread has done its last work.
     idle = False
     awake = False
+    # Functions called at the very end, on the I/O thread.
+    at_end = []
     # What takes this loop's place, in mitogen.loop, once there are children.
     change = None
 
@@ -41,14 +43,21 @@ class Broker(object):
     def run(self):
         """The thread."""
         try:
-            self.loop()
-        except:
-            self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
-        # As upstream's end. A handler may swallow it.
-        pid = os.getpid()
-        os.kill(pid, 15)
-        time.sleep(.5)
-        os.kill(pid, 9)
+            try:
+                self.loop()
+            except:
+                self.router.log('mitogen', 50, 'I/O thread failed: %r' % (sys.exc_info()[1],))
+        finally:
+            # Whatever failed: user code may have closed our descriptors.
+            try:
+                for fn in self.at_end:
+                    fn()
+            finally:
+                # As upstream's end. A handler may swallow it.
+                pid = os.getpid()
+                os.kill(pid, 15)
+                time.sleep(.5)
+                os.kill(pid, 9)
 
     def loop(self):
         link = self.router.parent
@@ -70,6 +79,7 @@ class Broker(object):
                 seconds = 0
                 if queued or not self.idle:
                     seconds = max(0, self.ending - clock())
+            self.dispatcher.notify()
             try:
                 ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], seconds)
             except select.error:
@@ -84,7 +94,8 @@ class Broker(object):
                 if fd == fd_in:
                     self.receive(link)
                 elif fd == self.reader:
-                    os.read(fd, 99)
+                    if not os.read(fd, 99):
+                        raise IOError('user code has closed the descriptors of the context')
                 elif not outputs[fd].receive():
                     del outputs[fd]
             if seconds is not None and (not ready and not writable or clock() > self.started + LIMIT):

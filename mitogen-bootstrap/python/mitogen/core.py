@@ -3,11 +3,11 @@ import sys
 
 PY3 = sys.version_info > (3,)
 # The accelerator wants nothing of functools but `partial`; the real one would load ten more modules.
-fake = PY3 and 'functools' not in sys.modules
-if fake:
-    import _functools
-    sys.modules['functools'] = _functools
+fake = None
 try:
+    if PY3 and 'functools' not in sys.modules:
+        import _functools
+        sys.modules['functools'] = fake = _functools
     from _pickle import dumps, Unpickler
 except ImportError:
     try:

@@ -6,6 +6,10 @@ from mitogen import core
 from mitogen.importer import allocate_lock
 
 try:
+    from _collections import deque
+except ImportError:
+    from collections import deque
+try:
     import _signal as signal
 except ImportError:
     import signal
@@ -51,7 +55,7 @@ class Dispatcher(object):
         self.econtext = econtext
         self.router = econtext.router
         self.protocol = protocol
-        self.queue = []
+        self.queue = deque()
         # Locked while the main thread has nothing to do; the I/O thread alone unlocks it.
         self.lock = allocate_lock()
         self.closed = False
@@ -66,17 +70,17 @@ class Dispatcher(object):
         if msg.reply_to == core.IS_DEAD:
             self.econtext.broker.shutdown()
         elif not self.closed:
+            # `notify` comes later, when this thread is about to wait and no longer holds the main thread up.
             self.queue.append(msg)
-            self.notify()
 
     def close(self):
         """Takes no more calls, on the I/O thread. A running one is not interrupted."""
         self.closed = True
         self.econtext.importer.close()
-        self.notify()
 
     def notify(self):
-        if self.lock.locked():
+        """Wakes the main thread if there is something for it to do; on the I/O thread, before it waits."""
+        if (self.queue or self.closed) and self.lock.locked():
             self.lock.release()
 
     def on_interrupt(self, *_):
@@ -91,9 +95,12 @@ class Dispatcher(object):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         acquire = self.lock.acquire
         queue = self.queue
+        link = self.router.parent
         while not self.closed:
             if queue:
-                self.handle(queue.pop(0))
+                # Answers go out together as long as more calls wait.
+                link.lazy = len(queue) > 1
+                self.handle(queue.popleft())
             else:
                 acquire()
         flush()

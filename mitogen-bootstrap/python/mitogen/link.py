@@ -10,6 +10,8 @@ from mitogen.importer import allocate_lock
 from mitogen.wire import Decoder, encode
 
 CHUNK = 262144
+# Frames that wait are joined until they are this long: one write then takes many.
+JOIN = 16384
 
 
 class Link(object):
@@ -27,6 +29,8 @@ class Link(object):
         self.queued = 0
         self.sent = 0
         self.dead = False
+        # Whether sending leaves the write to the I/O thread, for more will follow.
+        self.lazy = False
         self.pid = os.getpid()
 
     def send(self, msg):
@@ -38,12 +42,17 @@ class Link(object):
         try:
             if not self.dead:
                 data = encode(msg, self.chain_out)
-                self.queue.append(data)
+                queue = self.queue
+                first = not queue
                 self.queued += len(data)
-                if len(self.queue) == 1:
+                if first or len(queue[-1]) > JOIN:
+                    queue.append(data)
+                else:
+                    queue[-1] += data
+                if first and not self.lazy:
                     self.write()
-                    if self.queued:
-                        self.tell()
+                if self.queued:
+                    self.tell()
         finally:
             lock.release()
 

@@ -249,7 +249,8 @@ class Waker(Source):
     talks = False
 
     def handle_readable(self):
-        os.read(self.fd, 99)
+        if not os.read(self.fd, 99):
+            raise IOError('user code has closed the descriptors of the context')
 
 
 class Captured(Source):
@@ -340,6 +341,7 @@ class Broker(broker.Broker):
                 fn(*args)
             while pending:
                 self.look_after(pending.pop(0))
+            self.dispatcher.notify()
             events = poll(self.tick())
             for fd, mask in events:
                 if fd in sources and mask & ~WRITABLE:

@@ -337,6 +337,11 @@ impl Ssh {
         for start in ["command-line", "Bad owner or permissions on ", "Can't open user config file "] {
             rules.push(rule(Pattern::prefix(start), Kind::ToolUsage, "check the ssh options and ssh_config"));
         }
+        rules.push(rule(
+            Pattern::line("Cannot execute command-line and remote command."),
+            Kind::ToolUsage,
+            "ssh_config has a RemoteCommand for this host: override it with the ssh option RemoteCommand=none",
+        ));
         let bad_option = Pattern::contains(": Bad configuration option: ");
         rules.push(rule(bad_option, Kind::ToolUsage, "check the ssh options and ssh_config"));
         for text in [

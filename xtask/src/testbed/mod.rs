@@ -43,6 +43,9 @@ trait Part {
 /// The parts, in the order of their needs.
 const PARTS: &[&dyn Part] = &[&pyenv::Pyenv, &users::Users, &ssh::Ssh];
 
+/// The file that says that a test run started this testbed, and not a person.
+const FOR_TESTS: &str = "for-tests";
+
 /// A testbed by its state directory; it may be up or not.
 pub(crate) struct Testbed {
     dir: PathBuf,
@@ -60,8 +63,23 @@ impl Testbed {
         &self.dir
     }
 
-    /// Starts what is not up. The testbed is not taken down behind the back of whoever keeps the result.
-    pub(crate) fn up(&self) -> Result<shared::Hold> {
+    /// Starts what is not up, until `down` is asked for.
+    pub(crate) fn up(&self) -> Result<()> {
+        let _hold = self.start(|marker, _| {
+            // Also one that a test run started: somebody wants it to stay now.
+            let _ = std::fs::remove_file(marker);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Starts what is not up, for a test run: it is not taken down behind the back of whoever keeps the result, and if
+    /// it was not up before, the last such run takes it down.
+    pub(crate) fn up_for_tests(&self) -> Result<shared::Hold> {
+        self.start(|marker, was_up| if was_up { Ok(()) } else { sh::write(marker, "", 0o644) })
+    }
+
+    fn start(&self, mark: impl FnOnce(&Path, bool) -> Result<()>) -> Result<shared::Hold> {
         if let Err(why) = system::can_set_up() {
             fail!("the testbed makes accounts and starts servers, which cannot be done here: {why}");
         }
@@ -70,6 +88,7 @@ impl Testbed {
         set_mode(&self.dir, 0o755)?;
         machine.claim(&self.dir)?;
         let hold = shared::Hold::shared(&self.dir)?;
+        mark(&self.dir.join(FOR_TESTS), self.dir.join("env").exists())?;
         let mut env = String::from("# facts of this testbed, for a shell to read\n");
         env += &format!("MITOGEN_TESTBED={}\n", self.dir.display());
         for part in PARTS {
@@ -89,14 +108,17 @@ impl Testbed {
         self.take_down(&shared::Machine::lock()?)
     }
 
-    /// [`Testbed::down`], unless another test run holds it; whether it was taken down.
-    pub(crate) fn down_if_last(&self, hold: Option<shared::Hold>) -> Result<bool> {
+    /// [`Testbed::down`] after a test run, or why the testbed stays.
+    pub(crate) fn down_after_tests(&self, hold: Option<shared::Hold>) -> Result<Option<&'static str>> {
         let machine = shared::Machine::lock()?;
         drop(hold);
         if shared::Hold::taken(&self.dir) {
-            return Ok(false);
+            return Ok(Some("another test run still uses the testbed: the last one takes it down"));
         }
-        self.take_down(&machine).map(|()| true)
+        if !self.dir.join(FOR_TESTS).exists() {
+            return Ok(Some("the testbed was up before and stays: `cargo xtask testbed down` takes it away"));
+        }
+        self.take_down(&machine).map(|()| None)
     }
 
     fn take_down(&self, machine: &shared::Machine) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What the machine has only once: a record of it under one lock, and who uses it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -16,11 +17,16 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn lock() -> Result<Self> {
-        std::fs::create_dir_all(Path::new(DIR).join("claims")).context(DIR)?;
         let path = Path::new(DIR).join("lock");
-        let lock = File::create(&path).context(path.display())?;
-        flock(&lock, FlockOperation::LockExclusive).context(path.display())?;
-        Ok(Machine { _lock: lock })
+        loop {
+            std::fs::create_dir_all(Path::new(DIR).join("claims")).context(DIR)?;
+            let lock = File::create(&path).context(path.display())?;
+            flock(&lock, FlockOperation::LockExclusive).context(path.display())?;
+            // Whoever had it before may have removed the record, and the lock with it: then this is a lock on nothing.
+            if is_at(&lock, &path) {
+                return Ok(Machine { _lock: lock });
+            }
+        }
     }
 
     /// Says that the testbed in `dir` uses the shared things.
@@ -41,6 +47,12 @@ impl Machine {
             let _ = std::fs::remove_dir_all(DIR);
         }
     }
+}
+
+/// Whether `path` still names this open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(theirs)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
 }
 
 fn claim_path(dir: &Path) -> PathBuf {

@@ -21,8 +21,15 @@ Examples:
   mitogen -t ssh:web1 doctor
 
 Exit status:
-  0 all well; 1 a call failed; 2 usage; 4 a target was unreachable or lost; 5 authentication or host key refused;
-  6 a deadline passed; 70 a fault of mitogen's own; 130 interrupted. Of several failures the highest of 4 to 6, else 1.
+  0    all well
+  1    a call failed
+  2    wrong usage
+  4    a target was unreachable or lost
+  5    authentication or host key refused
+  6    a deadline passed
+  70   a fault of mitogen's own
+  130  interrupted
+  Of several failures the highest of 4 to 6, else 1.
   exec on a single target: the status of the remote command.";
 
 /// Run functions and commands on machines that have nothing but ssh and Python.
@@ -77,8 +84,9 @@ impl Cli {
 
 /// Call a Python function in every target.
 ///
-/// FUNC is a dotted name: os.uname, json.dumps, datetime.datetime.now. In doubt a colon ends the module's name:
-/// datetime:datetime.now. What the function returns is printed: a string as it is, anything else as JSON.
+/// FUNC is a dotted name: os.uname, json.dumps, builtins.float.fromhex. In doubt a colon ends the module's name:
+/// builtins:float.fromhex. What the function returns is printed: a string as it is, anything else as JSON. Plain
+/// values only: numbers, text, bytes, lists, dictionaries and the like, but no objects such as a datetime.
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,
@@ -113,6 +121,9 @@ pub(crate) struct CallArgs {
 /// On a single target the remote command's stdout and stderr are relayed byte for byte, and its status is ours. A
 /// command that a signal ended gives 128 plus the signal's number. On several targets each line carries the name
 /// of its target. Everything behind the first word belongs to the remote command.
+///
+/// The output is gathered in memory and shown when the command has ended: one that never ends, or prints without
+/// end, is none for this. Its stdin is empty.
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,

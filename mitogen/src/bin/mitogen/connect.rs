@@ -6,7 +6,7 @@ use crate::{
     fleet::Place,
     password::Password,
     range,
-    target::{Destination, Hop, Malformed, Target},
+    target::{Destination, Hop, Malformed, SLASH, Target},
 };
 use mitogen::{HostKeys, Local, Method, Ssh};
 use std::{
@@ -76,8 +76,14 @@ fn without_comment(line: &str) -> &str {
 /// # Errors
 /// A method or an option that is not there.
 pub(crate) fn place(target: Target, common: &Common, password: Option<&Password>) -> Result<Place, String> {
-    let methods = target.hops().iter().map(|hop| method(hop, common, password)).collect::<Result<_, _>>();
-    let methods = methods.map_err(|why: String| format!("target `{target}`: {why}"))?;
+    let mut methods = Vec::with_capacity(target.hops().len());
+    let mut had_options = false;
+    for hop in target.hops() {
+        let advice = if had_options { SLASH } else { "" };
+        let method = method(hop, common, password);
+        methods.push(method.map_err(|why| format!("target `{target}`: {why}{advice}"))?);
+        had_options = !hop.options.is_empty();
+    }
     Ok(Place { target, methods })
 }
 

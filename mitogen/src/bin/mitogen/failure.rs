@@ -59,11 +59,26 @@ impl From<&ConnectError> for Failure {
         Failure {
             hop: Some(error.hop.clone()),
             phase: Some(phase_name(error).to_owned()),
-            hint: error.hint.clone(),
+            hint: hint(error),
             seen,
             ..Failure::new(kind, error.kind.to_string())
         }
     }
+}
+
+/// What to try, with the options of ours that do it.
+fn hint(error: &ConnectError) -> Option<String> {
+    let options = match error.kind {
+        FailureKind::AuthRefused | FailureKind::SecretNeeded(_) => "--ask-pass, --password-file, --identity",
+        FailureKind::HostKeyUnknown => "--host-keys accept-new",
+        FailureKind::NoInterpreter | FailureKind::Exec => "--python",
+        FailureKind::TimedOut => "--connect-timeout",
+        _ => return error.hint.clone(),
+    };
+    Some(match &error.hint {
+        Some(hint) => format!("{hint} (see {options})"),
+        None => format!("see {options}"),
+    })
 }
 
 /// The phase in the words of the manual: those that the doctor uses too.

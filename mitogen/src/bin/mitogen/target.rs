@@ -28,6 +28,9 @@ pub(crate) struct Hop {
     pub(crate) options: Vec<(String, String)>,
 }
 
+/// What to say when a path may have been meant, and not another hop.
+pub(crate) const SLASH: &str = "; a `/` inside a value is written %2F, and --python takes a path as it is";
+
 /// Why a text is no target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) String);
@@ -72,10 +75,19 @@ impl FromStr for Target {
         if text.is_empty() {
             return Err(Malformed("a target is empty; write `local` or `ssh:HOST`".into()));
         }
-        let hops = text
-            .split('/')
-            .map(|hop| parse_hop(hop).map_err(|Malformed(why)| Malformed(format!("target `{text}`: {why}"))))
-            .collect::<Result<_, _>>()?;
+        let mut hops: Vec<Hop> = Vec::new();
+        for hop in text.split('/') {
+            let had_options = hops.last().is_some_and(|hop| !hop.options.is_empty());
+            // `python=/usr/bin/python3` ends the hop at an empty value.
+            let is_cut =
+                hops.last().and_then(|hop| hop.options.last()).is_some_and(|(_, value)| value.is_empty());
+            let hop = match parse_hop(hop) {
+                _ if is_cut => Err("a value is empty".to_owned()),
+                hop => hop.map_err(|Malformed(why)| why),
+            };
+            let advice = if had_options { SLASH } else { "" };
+            hops.push(hop.map_err(|why| Malformed(format!("target `{text}`: {why}{advice}")))?);
+        }
         Ok(Self { hops })
     }
 }
@@ -239,6 +251,9 @@ impl FromStr for Destination {
         if host.is_empty() {
             return Err(wrong("the host is empty"));
         }
+        if host.contains(['[', ']']) {
+            return Err(wrong("no host has a bracket in its name; a range is written web[01-20]"));
+        }
         // ssh would take these for options.
         if host.starts_with('-') || user.as_deref().is_some_and(|user| user.starts_with('-')) {
             return Err(wrong("a name cannot start with `-`"));
@@ -301,6 +316,9 @@ mod tests {
         assert!(fault("").contains("empty"));
         assert!(fault("ssh:a//ssh:b").contains("%2F"));
         assert!(fault("ssh:").contains("behind `ssh:`"));
+        assert!(fault("local?python=/usr/bin/python3").contains("%2F"));
+        assert!(fault("local?python=venv/.bin/python").contains("%2F"));
+        assert!(!fault("ssh:a/-").contains("%2F"));
         assert!(fault("web1.example").contains("METHOD"));
         assert!(fault("local?python").contains("KEY=VALUE"));
         assert!(fault("local?python=a&python=b").contains("twice"));
@@ -321,9 +339,21 @@ mod tests {
         assert_eq!(read("[::1]").unwrap().port, None);
         // A realm may hold an @: the last one counts, as for ssh.
         assert_eq!(read("a@corp@web1").unwrap().user.as_deref(), Some("a@corp"));
-        for bad in
-            ["::1", "@h", "u@", "h:", "h:0", "h:70000", "h:x", "[::1", "[::1]22", "-oProxyCommand=x", "-u@h"]
-        {
+        for bad in [
+            "web[1-",
+            "web[a-b]",
+            "::1",
+            "@h",
+            "u@",
+            "h:",
+            "h:0",
+            "h:70000",
+            "h:x",
+            "[::1",
+            "[::1]22",
+            "-oProxyCommand=x",
+            "-u@h",
+        ] {
             assert!(read(bad).is_err(), "{bad} was accepted");
         }
     }

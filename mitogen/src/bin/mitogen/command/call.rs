@@ -7,7 +7,7 @@ use crate::{
     outcome::Answer,
 };
 use mitogen::{Call, Context, Error, Value};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// The work that the arguments ask for.
 ///
@@ -23,7 +23,11 @@ pub(crate) fn work(args: CallArgs, timeout: Option<Duration>) -> Result<Work, St
     for arg in args.args {
         call = call.arg(read(arg));
     }
+    let mut named = BTreeSet::new();
     for (name, value) in args.kw {
+        if !named.insert(name.clone()) {
+            return Err(format!("--kw {name} is given twice"));
+        }
         call = call.kwarg(name, read(value));
     }
     if let Some(timeout) = timeout {

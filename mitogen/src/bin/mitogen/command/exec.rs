@@ -27,7 +27,10 @@ pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Work {
 
 /// Runs the command and waits for its end.
 pub(super) async fn run(context: &Context, command: Command, name: &str) -> Result<Gave, Error> {
-    let output = context.exec(command).await?;
+    let output = match context.exec(command).await {
+        Ok(output) => output,
+        Err(error) => return Ok((None, Some(not_run(&error, name)))),
+    };
     let failure = match output.status {
         0 => None,
         status if status < 0 => Some(format!("{name} was killed by signal {}", status.unsigned_abs())),
@@ -39,4 +42,19 @@ pub(super) async fn run(context: &Context, command: Command, name: &str) -> Resu
         stderr: output.stderr.to_vec(),
     };
     Ok((Some(answer), failure.map(|message| Failure::new(Kind::Call, message))))
+}
+
+/// Why there is no output, in terms of the command: how it is run over there is of no interest.
+fn not_run(error: &Error, name: &str) -> Failure {
+    let failure = Failure::from(error);
+    match error {
+        Error::Timeout { after, .. } => {
+            Failure { message: format!("{name}: no end within {} s", after.as_secs_f64()), ..failure }
+        }
+        // What the system says when there is no such program, or it may not be run.
+        Error::Call(remote) if remote.message.starts_with("[Errno ") => {
+            Failure { traceback: None, ..failure }
+        }
+        _ => failure,
+    }
 }

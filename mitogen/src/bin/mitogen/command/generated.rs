@@ -32,7 +32,15 @@ pub(crate) fn man(args: &ManArgs) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     let render = |text: &mut Vec<u8>| -> io::Result<()> { clap_mangen::Man::new(page).render(text) };
     render(&mut text).map_err(|error| error.to_string())?;
-    Ok(text)
+    Ok(as_it_stands(&String::from_utf8_lossy(&text)).into_bytes())
+}
+
+/// The examples and tables behind the options keep their lines and columns.
+fn as_it_stands(page: &str) -> String {
+    const HEADING: &str = "\n.SH EXTRA\n";
+    let Some((before, behind)) = page.split_once(HEADING) else { return page.to_owned() };
+    let (extra, rest) = behind.split_at(behind.find("\n.SH ").map_or(behind.len(), |at| at + 1));
+    format!("{before}{HEADING}.nf\n{extra}{}.fi\n{rest}", if extra.ends_with('\n') { "" } else { "\n" })
 }
 
 #[cfg(test)]
@@ -51,6 +59,8 @@ mod tests {
             assert!(String::from_utf8(page).unwrap().contains(".SH"), "{}", command.get_name());
         }
         assert!(String::from_utf8(man(&ManArgs { command: None }).unwrap()).unwrap().contains("doctor"));
+        let page = String::from_utf8(man(&ManArgs { command: None }).unwrap()).unwrap();
+        assert!(page.contains(".SH EXTRA\n.nf\n") && page.contains("\n.fi\n.SH VERSION"), "{page}");
         assert!(man(&ManArgs { command: Some("nonsense".into()) }).unwrap_err().contains("doctor"));
     }
 }
