@@ -51,6 +51,23 @@ fn main() -> Result<(), mitogen::Error> {
             times[times.len() / 2],
             times[times.len() * 99 / 100]
         );
+        let mut leaf = context.clone();
+        for hops in 2..=4 {
+            leaf = leaf.connect(local()).await?;
+            let mut times = Vec::new();
+            for _ in 0..count {
+                let start = Instant::now();
+                leaf.call::<u32>("os.getpid", ()).await?;
+                times.push(start.elapsed());
+            }
+            times.sort();
+            println!(
+                "async signed, {hops} hops: best tenth {:?} median {:?} p99 {:?}",
+                times[times.len() / 10],
+                times[times.len() / 2],
+                times[times.len() * 99 / 100]
+            );
+        }
         let start = Instant::now();
         let calls: Vec<_> =
             (0..count).map(|_| context.start::<u32>(mitogen::Call::new("os.getpid"))).collect();

@@ -137,6 +137,33 @@ impl Context {
         self.inner.hop()
     }
 
+    /// See [`crate::Context::target`].
+    pub fn target(&self) -> String {
+        self.inner.target()
+    }
+
+    /// See [`crate::Context::parent`].
+    pub fn parent(&self) -> Option<Context> {
+        Some(Context { inner: self.inner.parent()?, engine: Arc::clone(&self.engine) })
+    }
+
+    /// See [`crate::Context::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(&self, method: impl Into<Method>) -> Result<Context, Error> {
+        let inner = self.engine.block_on(self.inner.connect(method))?;
+        Ok(Context { inner, engine: Arc::clone(&self.engine) })
+    }
+
+    /// See [`crate::Context::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, call: Call) -> Result<(), Error> {
+        self.engine.enter(|| self.inner.send(call))
+    }
+
     /// See [`crate::Context::call`].
     ///
     /// # Errors

@@ -27,8 +27,10 @@ use std::pin::Pin;
 /// # Ok(()) }
 /// ```
 pub struct Select<'a, K, T> {
-    pending: FuturesUnordered<Pin<Box<dyn Future<Output = Came<'a, K, T>> + Send + 'a>>>,
+    pending: FuturesUnordered<Pending<'a, K, T>>,
 }
+
+type Pending<'a, K, T> = Pin<Box<dyn Future<Output = Came<'a, K, T>> + Send + 'a>>;
 
 /// What one of them brought, and the one itself if more may come of it.
 struct Came<'a, K, T> {

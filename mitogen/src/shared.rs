@@ -250,10 +250,9 @@ impl Shared {
                 core.forget(reply);
             } else if let Some(expected) = core.expected.get_mut(&id) {
                 expected.unwanted = true;
-                if core.waiters.contains_key(&reply) {
-                    core.waiters.insert(reply, Waiter::Abandoned(id));
-                } else {
-                    core.expected.remove(&id);
+                match core.waiters.get_mut(&reply) {
+                    Some(waiter) => *waiter = Waiter::Abandoned(id),
+                    None => drop(core.expected.remove(&id)),
                 }
             }
         });

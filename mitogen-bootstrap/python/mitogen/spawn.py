@@ -12,6 +12,7 @@ from mitogen.broker import clock
 from mitogen.core import PY3, to_text
 from mitogen.handshake import Handshake
 from mitogen.importer import allocate_lock
+from mitogen.stream import Link
 from mitogen.wire import EMPTY, Chain
 
 try:
@@ -124,7 +125,7 @@ class Tool(object):
             self.slave = None
         return status
 
-    def kill(self, number, group=False):
+    def stop(self, number, group=False):
         if self.process.returncode is None:
             try:
                 if group:
@@ -202,7 +203,7 @@ class Birth(object):
         """Ends the attempt; from any thread."""
         self.cancelled = True
         if self.tool:
-            self.tool.kill(9, True)
+            self.tool.stop(9, True)
 
     def spawn(self):
         argv = [words(word) for word in self.plan['argv']]
@@ -340,7 +341,7 @@ class Birth(object):
         if key:
             chains = Chain(key, 'mitogen child to parent'), Chain(key, 'mitogen parent to child')
         fd = self.fd_out
-        link = loop.Link(broker, fd, fd, chains, econtext.router.limit)
+        link = Link(broker, fd, fd, chains, econtext.router.limit)
         link.grow(self.plan['id'])
         link.child = self.tool
         sources = []
@@ -374,8 +375,8 @@ class Birth(object):
             return
         until = clock() + TERM_PATIENCE
         # Politely at first: ssh may have a control socket to remove.
-        tool.kill(15, True)
+        tool.stop(15, True)
         while tool.poll() is None and clock() < until:
             time.sleep(.005)
-        tool.kill(9, True)
+        tool.stop(9, True)
         self.econtext.broker.defer(self.econtext.broker.bury, tool)

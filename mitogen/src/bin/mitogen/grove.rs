@@ -112,7 +112,7 @@ impl Grove {
 
     async fn connect(&self, via: Option<&Context>, method: &Method, target: &str) -> Result<Context, Error> {
         let mut observe = |phase: Phase, at: Duration| {
-            tracing::info!(target: "mitogen::connect", "{target}: {phase} phase after {:.1} ms", at.as_secs_f64() * 1000.0);
+            tracing::info!(target: "mitogen::connect", "{target}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
         };
         let context = match via {
             None => self.router.connect_observed(method.clone(), &mut observe).await?,
