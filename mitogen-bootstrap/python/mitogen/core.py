@@ -129,7 +129,16 @@ class Kwargs(dict):
         return Kwargs, (dict(self),)
 
 
-class Context(object):
+class Growing(object):
+    """Has more to offer when it is asked: mitogen.api adds that."""
+
+    def __getattr__(self, name):
+        if name[0] != '_':
+            __import__('mitogen.api')
+        return object.__getattribute__(self, name)
+
+
+class Context(Growing):
     """A context, as seen from this one."""
 
     def __init__(self, router, context_id, name=None):

@@ -9,6 +9,15 @@ if sys.version_info < (3,):
     import imp
 
 
+class Module(type(sys)):
+    """A module; mitogen.core has more to offer when it is asked: mitogen.api adds that."""
+
+    def __getattr__(self, name):
+        if name[0] != '_' and self.__name__ == 'mitogen.core':
+            __import__('mitogen.api')
+        return object.__getattribute__(self, name)
+
+
 class Importer(object):
     """A finder (PEP 302 for Python 2, PEP 451 for 3) and the loader of what it finds.
 
@@ -67,7 +76,8 @@ class Importer(object):
             return type(sys.__spec__)(fullname, self, is_package=self.is_package(fullname))
 
     def create_module(self, spec):
-        return None
+        if spec.name == 'mitogen.core':
+            return Module('mitogen.core')
 
     def exec_module(self, module):
         name = module.__name__
@@ -85,7 +95,7 @@ class Importer(object):
         module = sys.modules.get(fullname)
         fresh = not module
         if fresh:
-            sys.modules[fullname] = module = type(sys)(fullname)
+            sys.modules[fullname] = module = Module(fullname)
         module.__loader__ = self
         if self.is_package(fullname):
             module.__path__ = []

@@ -333,7 +333,7 @@ def upgrade(econtext):
                 parent.grow_link()
                 parent.remote_id = router.parent_ids[0]
                 parent.routes = set()
-                router.add_handler(broker.shutdown, SHUTDOWN, True, True)
+                router.handlers[SHUTDOWN] = broker.shutdown, True, True, None
                 router.grow(econtext.importer, econtext.config['unidirectional'])
                 broker.watch(parent)
                 parent.tell()

@@ -1,8 +1,8 @@
 """Who gets a message: a handler here, or the link towards its destination. No descriptor and no thread is known here; a link is anything with `send(msg)`."""
-from mitogen.core import FORWARD_LOG, Context, IS_DEAD, Message, to_text
+from mitogen.core import FORWARD_LOG, Context, Growing, IS_DEAD, Message, to_text
 
 
-class Router(object):
+class Router(Growing):
     def __init__(self, context_id, parent_ids, limit):
         self.context_id = context_id
         self.parent_ids = parent_ids

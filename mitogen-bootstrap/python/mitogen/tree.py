@@ -16,6 +16,20 @@ FORWARD_MODULE = 108
 MANY = 65536
 
 
+# Called with the ids of lost contexts.
+mourners = []
+
+
+def lose(router, ids):
+    """Ends all that waits for answers of lost contexts."""
+    me = router.context_id
+    for handle, entry in list(router.handlers.items()):
+        if entry[3] in ids and router.handlers.pop(handle, None):
+            entry[0](Message.dead('the respondent Context has disconnected', src_id=me, auth_id=me, dst_id=me, handle=handle))
+    for fn in mourners:
+        fn(ids)
+
+
 class All(object):
     """Too many to list."""
 
@@ -58,7 +72,10 @@ class Router(Leaf):
         self.branches = []
         self.unidirectional = unidirectional
         self.library = library = Library(self, importer)
-        add = self.add_handler
+        # A context that only sent so far may have handlers of its own for some.
+        def add(fn, handle, persist=True, trusted=False):
+            self.handlers[handle] = fn, persist, trusted, None
+
         add(self.handle_add_route, ADD_ROUTE)
         add(self.handle_del_route, DEL_ROUTE)
         add(library.handle_get_module, GET_MODULE)
@@ -155,13 +172,7 @@ class Router(Leaf):
                 if link is not origin and context_id in link.egress:
                     link.egress.discard(context_id)
                     self.tell(link, DEL_ROUTE, data)
-        self.lose(ids)
-
-    def lose(self, ids):
-        """Ends all that waits for answers of lost contexts."""
-        for handle, entry in list(self.handlers.items()):
-            if entry[3] in ids and self.handlers.pop(handle, None):
-                entry[0](Message.dead('the respondent Context has disconnected', src_id=self.context_id, auth_id=self.context_id, dst_id=self.context_id, handle=handle))
+        lose(self, ids)
 
     def handle_add_route(self, msg):
         link = self.peer(msg)

@@ -16,7 +16,11 @@ if 'mitogen' not in sys.modules:
     package = sys.modules['mitogen'] = types.ModuleType('mitogen')
     package.__path__ = [os.path.join(ROOT, 'mitogen')]
 
-from mitogen import core, wire  # noqa: E402
+# Python 2 would take mitogen.select for the `select` that our modules want; in a context they say that they do not.
+sys.modules.setdefault('mitogen.select', None)
+from mitogen import broker, core, loop, wire  # noqa: E402, F401
+if not sys.modules['mitogen.select']:
+    del sys.modules['mitogen.select']
 
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
@@ -204,6 +208,22 @@ class Child(object):
                 text = text.encode('utf-8')
             answer = (core.to_text(name), self.packages.get(name), core.to_text('/src/' + name + '.py'), core.Blob(zlib.compress(text)), ())
         self.send(handle=core.LOAD_MODULE, enc=core.ENC_PICKLE, data=core.dumps(answer, 2))
+
+    def handle_ready(self):
+        """Serves what the child asked for meanwhile; what else came waits."""
+        rest = []
+        while select.select([self.parent], [], [], .1)[0]:
+            data = self.parent.recv(65536)
+            if not data:
+                break
+            self.inbox += self.decoder.feed(data)
+            while self.inbox:
+                msg = self.inbox.pop(0)
+                if msg.handle == core.GET_MODULE:
+                    self.handle_get_module(msg)
+                else:
+                    rest.append(msg)
+        self.inbox = rest + self.inbox
 
     def wait(self):
         """Waits for the end of the process; its status."""

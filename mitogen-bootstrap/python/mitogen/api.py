@@ -1,0 +1,390 @@
+"""What user code in a context may ask of `mitogen.core`, contexts and the router beyond what every context needs. It comes when first asked for, and adds itself there."""
+import sys
+import time
+from mitogen import core, tree
+from mitogen.broker import Broker, clock
+from mitogen.core import ChannelError, Context, Error, Kwargs, Message, Sender, StreamError, to_text
+from mitogen.importer import allocate_lock, get_ident
+from mitogen.router import Router
+
+ALLOCATE_ID = 105
+# Where the controller gives plans away; only between our own.
+GET_PLAN = 201
+METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
+# The shortest and longest sleep where a lock cannot be waited for with a limit.
+NAPS = .0005, .05
+
+
+class TimeoutError(Error):
+    """Nothing came in time."""
+
+
+class LatchError(Error):
+    """Waiting, or telling, makes no sense any more."""
+
+
+def acquire(lock, deadline):
+    """Takes a lock; returns false when the deadline, a value of `clock` or None, comes first."""
+    if deadline is None:
+        lock.acquire()
+        return True
+    if sys.version_info > (3, 2):
+        return lock.acquire(True, max(0, deadline - clock()))
+    nap = NAPS[0]
+    while not lock.acquire(0):
+        left = deadline - clock()
+        if left <= 0:
+            return False
+        time.sleep(min(left, nap))
+        nap = min(nap * 2, NAPS[1])
+    return True
+
+
+class Latch(object):
+    """A queue on which any thread can wait, but the I/O thread."""
+    # Called with us when something has come; a Select sets it.
+    notify = None
+
+    def __init__(self):
+        self.lock = allocate_lock()
+        self.items = []
+        self.sleepers = []
+        self.closed = False
+
+    def put(self, obj=None):
+        self.lock.acquire()
+        try:
+            if self.closed:
+                raise LatchError('the latch is closed')
+            self.items.append(obj)
+            self.wake(1)
+        finally:
+            self.lock.release()
+        if self.notify:
+            self.notify(self)
+
+    def wake(self, count):
+        for sleeper in self.sleepers[:count]:
+            self.sleepers.remove(sleeper)
+            sleeper.release()
+
+    def close(self):
+        self.lock.acquire()
+        self.closed = True
+        self.wake(len(self.sleepers))
+        self.lock.release()
+
+    def size(self):
+        return len(self.items)
+
+    def empty(self):
+        return not self.items
+
+    def get(self, timeout=None, block=True):
+        econtext = getattr(sys.modules['mitogen'], 'econtext', None)
+        if block and econtext and get_ident() == econtext.importer.io_thread:
+            raise LatchError('the I/O thread may not wait')
+        deadline = None
+        if timeout is not None:
+            deadline = clock() + timeout
+        while 1:
+            self.lock.acquire()
+            try:
+                if self.items:
+                    return self.items.pop(0)
+                if self.closed:
+                    raise LatchError('the latch is closed')
+                if not block:
+                    raise TimeoutError('nothing is there')
+                sleeper = allocate_lock()
+                sleeper.acquire()
+                self.sleepers.append(sleeper)
+            finally:
+                self.lock.release()
+            if not acquire(sleeper, deadline):
+                self.lock.acquire()
+                try:
+                    if sleeper in self.sleepers:
+                        self.sleepers.remove(sleeper)
+                    if not self.items:
+                        raise TimeoutError('nothing came within %s seconds' % timeout)
+                finally:
+                    self.lock.release()
+
+
+class Receiver(object):
+    """The receiving end of a handle: a queue of messages."""
+    # Called with the receiver when something has come; a Select sets it.
+    notify = None
+
+    def __init__(self, router, handle=None, persist=True, respondent=None, policy=None, overwrite=False):
+        self.router = router
+        self.latch = Latch()
+        self.handle = router.add_handler(self.handle_message, handle, persist, policy, respondent, overwrite)
+
+    def handle_message(self, msg):
+        try:
+            self.latch.put(msg)
+        except LatchError:
+            return
+        if self.notify:
+            self.notify(self)
+
+    def to_sender(self):
+        """A sender that can be passed to other contexts."""
+        return Sender(self.router.myself(), self.handle)
+
+    def get(self, timeout=None, block=True, throw_dead=True):
+        """Waits for the next message. A dead one is raised."""
+        try:
+            msg = self.latch.get(timeout, block)
+        except LatchError:
+            raise ChannelError('the Receiver has been closed')
+        if throw_dead and msg.is_dead:
+            # With its text.
+            msg.unpickle()
+        return msg
+
+    def __iter__(self):
+        while 1:
+            msg = self.get(throw_dead=False)
+            if msg.is_dead:
+                return
+            yield msg
+
+    def size(self):
+        return self.latch.size()
+
+    def empty(self):
+        return self.latch.empty()
+
+    def close(self):
+        """Hears no more; who waits gets a ChannelError."""
+        self.router.del_handler(self.handle)
+        self.latch.close()
+
+
+class Channel(Sender, Receiver):
+    """Both ends: what is sent goes to a handle of another context, what is got came to ours."""
+
+    def __init__(self, router, context, dst_handle, handle=None):
+        Sender.__init__(self, context, dst_handle)
+        Receiver.__init__(self, router, handle)
+
+    def close(self):
+        Sender.close(self)
+        Receiver.close(self)
+
+
+def text_of(obj):
+    """Options and names as text: for Python 2 they are bytes, which others could not tell from data."""
+    if type(obj) is str:
+        return to_text(obj)
+    if type(obj) in (list, tuple):
+        return [text_of(item) for item in obj]
+    return obj
+
+
+def split_function(fn):
+    """(module, class or None, name) of a function that another context can find."""
+    owner = getattr(fn, 'im_self', None) or getattr(fn, '__self__', None)
+    name = fn.__name__
+    klass = None
+    if isinstance(owner, type) or type(owner).__name__ == 'classobj':
+        klass = owner.__name__
+        module = owner.__module__
+    elif owner is not None and type(owner) is not type(sys):
+        raise TypeError('a method of an object cannot be called elsewhere: %r' % (fn,))
+    else:
+        module = fn.__module__
+    if name == '<lambda>' or '<locals>' in getattr(fn, '__qualname__', ''):
+        raise TypeError('only a function of a module or a class can be called elsewhere: %r' % (fn,))
+    return to_text(module), klass and to_text(klass), to_text(name)
+
+
+class MoreOfContext(object):
+    def send_async(self, msg, persist=False):
+        """Sends a message; returns the receiver of its answer."""
+        receiver = Receiver(self.router, None, persist, self)
+        msg.reply_to = receiver.handle
+        self.send(msg)
+        return receiver
+
+    def send_await(self, msg, deadline=None):
+        """Sends a message and waits for the value that answers it."""
+        receiver = self.send_async(msg)
+        try:
+            return receiver.get(deadline).unpickle()
+        finally:
+            receiver.close()
+
+    def call_message(self, fn, args, kwargs):
+        chain = kwargs.pop('mitogen_chain', None)
+        module, klass, name = split_function(fn)
+        return Message.pickled((chain, module, klass, name, args, Kwargs(kwargs)), handle=core.CALL_FUNCTION)
+
+    def call_async(self, fn, *args, **kwargs):
+        """Starts a call; returns the receiver of its result."""
+        return self.send_async(self.call_message(fn, args, kwargs))
+
+    def call(self, fn, *args, **kwargs):
+        """Calls a function there, and returns its result."""
+        return self.send_await(self.call_message(fn, args, kwargs))
+
+    def call_no_reply(self, fn, *args, **kwargs):
+        """Calls a function there; its result is lost, a failure is logged."""
+        self.send(self.call_message(fn, args, kwargs))
+
+    def shutdown(self, wait=False):
+        """Has it end."""
+        self.send(Message(handle=core.SHUTDOWN))
+        if wait:
+            latch = Latch()
+            core.listen(self, 'disconnect', latch.put)
+            if self.context_id not in self.router.lost:
+                latch.get()
+
+
+class MoreOfRouter(object):
+    # There is one router in a process.
+    handler_lock = allocate_lock()
+    id_lock = allocate_lock()
+    ids = []
+    # The contexts that are known to be no more.
+    lost = set()
+
+    def add_handler(self, fn, handle=None, persist=True, policy=None, respondent=None, overwrite=False):
+        """Has `fn(msg)` called, on the I/O thread, for what comes to a handle (by default a new one), which is returned."""
+        trusted = policy in (True, core.has_parent_authority)
+        if policy and not trusted:
+            fn = Guarded(self, fn, policy)
+        respondent = getattr(respondent, 'context_id', respondent)
+        self.handler_lock.acquire()
+        try:
+            if handle in self.handlers and not overwrite:
+                raise Error('the handle %d is in use' % handle)
+            return add_handler(self, fn, handle, persist, trusted, respondent)
+        finally:
+            self.handler_lock.release()
+
+    def del_handler(self, handle):
+        """Hears no more; what comes is answered as to any unknown handle."""
+        self.handlers.pop(handle, None)
+
+    def allocate_id(self):
+        """A context id that nobody else has."""
+        self.id_lock.acquire()
+        try:
+            if not self.ids:
+                first, end = self.context_by_id(0).send_await(Message(handle=ALLOCATE_ID))
+                self.ids.extend(range(first, end))
+            return self.ids.pop(0)
+        finally:
+            self.id_lock.release()
+
+    def connect(self, method, via=None, **options):
+        """Starts a context from here, or from another one (`via`); how that is done is for the controller to say."""
+        options = Kwargs(dict([(to_text(key), text_of(options[key])) for key in options]))
+        method = to_text(method)
+        if via is not None and via.context_id != self.context_id:
+            return via.call(connect, method, options)
+        from mitogen import spawn
+        plan = self.context_by_id(0).send_await(Message.pickled((method, options), handle=GET_PLAN))
+        birth = spawn.Birth(sys.modules['mitogen'].econtext, plan)
+        try:
+            birth.run()
+        except:
+            birth.close()
+            raise
+        report = birth.report
+        if not report['ok']:
+            why = report['message'] or '%s while waiting for the %s, status %s' % (report['reason'], report['phase'], report['status'])
+            words = ['%s: %s' % (source, to_text(line)) for source, line in report['lines']]
+            raise StreamError('\n'.join(['%s: no context: %s' % (method, why)] + words))
+        return self.context_by_id(birth.plan['id'], birth.plan['name'])
+
+
+class Guarded(object):
+    """A handler with a policy of the user's."""
+
+    def __init__(self, router, fn, policy):
+        self.router = router
+        self.fn = fn
+        self.policy = policy
+
+    def __call__(self, msg):
+        if msg.is_dead or self.policy(msg, None):
+            self.fn(msg)
+        else:
+            self.router.refuse(msg, 'refused by policy')
+
+
+def connect(method, options, router):
+    """What `connect` calls in the context that is to be the parent."""
+    return router.connect(method, **dict(Kwargs(options)))
+
+
+core.takes_router(connect)
+
+
+def connector(name):
+    def method(self, **options):
+        return self.connect(name, **options)
+    return method
+
+
+# (object, event) -> functions. The object is kept, so that its id stays its own.
+listeners = {}
+
+
+def listen(obj, name, fn):
+    """Has `fn` called when something happens to an object: 'disconnect' to a context."""
+    listeners.setdefault((id(obj), name), [obj]).append(fn)
+
+
+def unlisten(obj, name, fn):
+    listeners[id(obj), name].remove(fn)
+
+
+def fire(obj, name, *args, **kwargs):
+    for fn in listeners.get((id(obj), name), ())[1:]:
+        fn(*args, **kwargs)
+
+
+def import_module(name):
+    __import__(name)
+    return sys.modules[name]
+
+
+def mourn(ids):
+    router = core.router
+    router.lost.update(ids)
+    for context_id in ids:
+        if context_id in router.contexts:
+            fire(router.contexts[context_id], 'disconnect')
+
+
+def handle_del_route(msg):
+    """In a context without children; one with children has its own."""
+    if msg.auth_id in core.router.trusted and not msg.is_dead:
+        tree.lose(core.router, [int(msg.data.decode().split(':')[0])])
+
+
+def extend():
+    add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
+           'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
+           'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': 109, 'CALL_SERVICE': 110}
+    core.__dict__.update(add)
+    for source, target in (MoreOfContext, Context), (MoreOfRouter, Router):
+        for name, value in source.__dict__.items():
+            if name[:2] != '__':
+                setattr(target, name, value)
+    for name in METHODS:
+        setattr(Router, name, connector(name))
+    tree.mourners.append(mourn)
+    if core.router and tree.DEL_ROUTE not in core.router.handlers:
+        core.router.handlers[tree.DEL_ROUTE] = handle_del_route, True, False, None
+
+
+add_handler = Router.__dict__['add_handler']
+extend()
