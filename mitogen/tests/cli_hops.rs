@@ -73,3 +73,19 @@ fn a_host_may_be_behind_another() {
     assert_eq!(error["hop"], "ssh:nowhere.invalid", "{run:?}");
     assert!(run.status == 4 || run.status == 5, "{run:?}");
 }
+
+#[test]
+fn a_wrong_password_reads_the_same_behind_other_hops() {
+    let Some(testbed) = testbed("a_wrong_password_reads_the_same_behind_other_hops") else { return };
+    let config = ssh_config(&testbed).display().to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "wrong\n").unwrap();
+    let path = file.path().display().to_string();
+    let targets = ["-t", "ssh:tb_pw", "-t", "local/local/ssh:tb_pw"];
+    let options = ["-F", &config, "--password-file", &path, "--json"];
+    let run = mitogen(options.into_iter().chain(targets).chain(["call", "os.getpid"]));
+    let results = run.results();
+    assert_eq!(results[0]["error"]["kind"], "auth", "{run:?}");
+    assert_eq!(results[0]["error"], results[1]["error"]);
+    assert_eq!(run.status, 5);
+}

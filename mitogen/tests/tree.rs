@@ -206,3 +206,24 @@ async fn fifty_contexts_four_deep_come_and_go() {
         wait_dead(pid, Duration::from_secs(2));
     }
 }
+
+/// Asks the controller for a plan, as a context does that starts another on its own account.
+const ASK: &str = "(lambda core, box: (core.router.add_handler(box.append, 5555, False), \
+    core.router.route(core.Message.pickled((u'METHOD', core.Kwargs({})), dst_id=0, handle=201, reply_to=5555)), \
+    __import__('time').sleep(.3), box[0].unpickle())[3])(__import__('sys').modules['mitogen.core'], [])";
+
+#[tokio::test]
+async fn a_context_is_given_plans_for_children_of_its_own() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 1).await;
+    let asker = contexts[0].connect(Local::new()).await.expect("a context");
+    let plan: Value = asker.call("builtins:eval", (ASK.replace("METHOD", "local"),)).await.expect("a plan");
+    let get = |key| plan.get(key).unwrap_or_else(|| panic!("no {key} in {plan:?}"));
+    assert!(get("id").as_u64().is_some_and(|id| id > u64::from(asker.id().0)));
+    assert_eq!(get("name").as_str(), Some("local.local.local"));
+    let tail = String::from_utf8_lossy(get("tail").as_bytes().expect("bytes")).into_owned();
+    assert!(tail.contains(&format!("[{},{},0,]", asker.id(), contexts[0].id())), "{tail}");
+    let error = asker.call::<Value>("builtins:eval", (ASK.replace("METHOD", "nope"),)).await;
+    assert!(matches!(&error, Err(Error::Call(e)) if e.message.contains("no connection method")), "{error:?}");
+    router.shutdown().await.expect("a shutdown");
+}
