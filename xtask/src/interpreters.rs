@@ -1,4 +1,4 @@
-//! The Pythons of this machine: never by an absolute path, always by PYENV_ROOT, the usual pyenv folder, and PATH.
+//! The CPythons of this machine: never by an absolute path, always by PYENV_ROOT, the usual pyenv folder, and PATH.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,16 +42,13 @@ pub(crate) fn all() -> Vec<Interpreter> {
         paths.extend(dirs);
     }
     let minors = (6..=20).map(|n| format!("python3.{n}"));
-    for name in minors.chain(["python2.4", "python2.6", "python2.7", "python3", "pypy3"].map(String::from)) {
+    for name in minors.chain(["python2.4", "python2.6", "python2.7", "python3"].map(String::from)) {
         paths.extend(sh::find(&name));
     }
     for path in paths {
         let Some(version) = version(&path) else { continue };
         let interpreter = Interpreter { version, path };
-        let pypy = interpreter.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("pypy"));
-        // A PyPy is a different thing from the CPython of its version: keep both.
-        let (major, minor) = interpreter.minor();
-        found.entry(if pypy { (major + 100, minor) } else { (major, minor) }).or_insert(interpreter);
+        found.entry(interpreter.minor()).or_insert(interpreter);
     }
     found.into_values().collect()
 }
