@@ -1,5 +1,6 @@
 """Waits for the first of many: receivers, latches and other selects."""
-from mitogen.api import Latch, TimeoutError
+from mitogen import api
+from mitogen.api import Latch
 from mitogen.core import Error, Message
 
 
@@ -99,7 +100,7 @@ class Select(object):
                 event = Event()
                 event.source = source
                 event.data = source.get(block=False)
-            except TimeoutError:
+            except api.TimeoutError:
                 # Another thread was faster.
                 continue
             if isinstance(event.data, Message):
