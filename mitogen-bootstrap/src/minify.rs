@@ -99,6 +99,8 @@ fn is_formatted(string: &[u8]) -> bool {
     string.iter().take_while(|&&b| b != b'"' && b != b'\'').any(|b| matches!(b, b'f' | b'F' | b't' | b'T'))
 }
 
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Writes what remains.
 struct Writer<'a> {
     source: &'a [u8],
@@ -125,8 +127,9 @@ impl<'a> Writer<'a> {
         match (token.kind, fate) {
             (TokenKind::Indent, _) => self.level += 1,
             (TokenKind::Dedent, _) => self.level -= 1,
-            (TokenKind::Blank, _) if token.start == 0 && text.starts_with(b"\xef\xbb\xbf") => {
-                if self.header == Header::Keep {
+            (TokenKind::Blank, _) if token.start == 0 && text.starts_with(BOM) => {
+                // Without the first of two, which is no Python, the second would count as one.
+                if self.header == Header::Keep || self.source[token.end..].starts_with(BOM) {
                     self.out.extend_from_slice(text);
                 }
             }
