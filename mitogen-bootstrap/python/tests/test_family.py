@@ -222,6 +222,20 @@ class Deaths(Case):
         self.assertTrue(time.time() - started < 6)
         self.gone(pid)
 
+    def test_a_child_that_does_not_read_is_given_up(self):
+        c = self.child({'key': ''})
+        self.born(c.bear(2, [1, 0], config={'key': ''}))
+        self.born(c.bear(3, [1, 0], config={'key': ''}))
+        pid = c.call('fixture:whoami', dst=2)[0]
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(80):
+            c.send(dst_id=2, handle=1, data=b'x' * (1 << 20))
+        self.assertTrue(c.call('os:getpid', dst=3))
+        self.until_routes(c, ['2'])
+        self.gone(pid)
+        c.call('os:getpid')
+        self.assertEqual([r[2][:32] for r in c.logs if r[1] == '40'], ['context 2: lost: it does not rea'])
+
     def test_shutdown_of_a_grandchild_alone(self):
         c = self.child()
         self.born(c.bear(2, [1, 0]))
