@@ -61,8 +61,8 @@ fn password() -> SecretName {
     SecretName("password".into())
 }
 
-with_testbed!(five_login_shells_and_noise, dir, async {
-    for host in ["tb_bash", "tb_dash", "tb_tcsh", "tb_zsh", "tb_ash", "tb_noisy"] {
+with_testbed!(four_login_shells_and_noise, dir, async {
+    for host in ["tb_bash", "tb_dash", "tb_tcsh", "tb_zsh", "tb_noisy"] {
         born(ssh(&dir, host)).await;
     }
 });

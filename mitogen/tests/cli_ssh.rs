@@ -53,7 +53,9 @@ fn users_and_ports_may_stand_in_the_target() {
     let Some(testbed) = testbed("users_and_ports_may_stand_in_the_target") else { return };
     let key = testbed.join("ssh/client").display().to_string();
     let known = format!("UserKnownHostsFile={}", testbed.join("ssh/known_hosts").display());
-    let target = "ssh:tb_dash@127.0.0.1:22221";
+    let config = std::fs::read_to_string(testbed.join("ssh_config")).expect("the testbed's ssh_config");
+    let port = config.lines().find_map(|line| line.trim().strip_prefix("Port ")).expect("a port");
+    let target = &*format!("ssh:tb_dash@127.0.0.1:{port}");
     let run = mitogen([
         "-F",
         "/dev/null",
