@@ -151,7 +151,7 @@ impl Context {
     /// Whether it is still connected. That can change at any moment: an answer of `true` promises
     /// nothing.
     pub fn is_connected(&self) -> bool {
-        self.shared.is_connected(self.info.id)
+        self.shared.info(self.info.id).is_some()
     }
 
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its

@@ -46,10 +46,14 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod attempt;
 pub mod blocking;
 mod call;
 mod chain;
 mod context;
+mod core;
+mod effect;
+mod ending;
 mod engine;
 mod error;
 mod events;
