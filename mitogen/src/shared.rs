@@ -13,6 +13,7 @@ use crate::info::ContextInfo;
 use crate::link::{Ending, Stop, Wire};
 use crate::modules;
 use crate::plans;
+use crate::protocol_log;
 use crate::receiver::Queue;
 use crate::remote_log;
 use crate::router::LogLevel;
@@ -97,6 +98,7 @@ enum Effect {
     Queue(Queue, Message),
     Plan(Message),
     Tell(Event),
+    Sent(protocol_log::Sent),
 }
 
 impl Shared {
@@ -336,6 +338,7 @@ impl Shared {
     // ---- what link tasks tell -------------------------------------------------------------
 
     pub(crate) fn handle_message(&self, link: ContextId, message: Message) {
+        protocol_log::received(link, &message);
         self.apply(|core| core.machine.handle_message(link, message));
     }
 
@@ -396,7 +399,11 @@ impl Shared {
                 remote_log::emit_rejection(&name, first, src, handle, &why);
             }
             Effect::Plan(message) => plans::answer(self, &message),
-            Effect::Tell(event) => self.events.tell(event),
+            Effect::Tell(event) => {
+                protocol_log::event(&event);
+                self.events.tell(event);
+            }
+            Effect::Sent(sent) => sent.log(),
         }
     }
 
@@ -416,7 +423,10 @@ impl Core {
     fn drain(&mut self, effects: &mut Vec<Effect>) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Transmit { link, message } => self.transmit(link, &message),
+                Output::Transmit { link, message } => {
+                    effects.extend(protocol_log::sent(link, &message).map(Effect::Sent));
+                    self.transmit(link, &message);
+                }
                 Output::Deliver { handle, message } => self.deliver(handle, message, effects),
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use crate::shared::{Attempt, Reply, Shared};
 use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
 use mitogen_bootstrap::plan_message::RunPlan;
@@ -38,6 +39,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
         what: format!("the plan of {}", plan.hop),
         message: error.to_string(),
     })?;
+    protocol_log::connecting(id, &plan.hop, Some(via.name()), &plan.argv);
     let started = Instant::now();
     let mut attempt = shared.attempt(Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {
