@@ -1,5 +1,6 @@
+# The boot command has imported `sys`, `os` and `select`. Its variable is not for those who come after.
 from os import*
-import sys
+unsetenv("PYTHONSAFEPATH")
 R,W=pipe()
 r,w=pipe()
 if fork():

@@ -50,11 +50,16 @@ class ExternalContext(object):
         importer.request = self.request_module
 
     def handle_load_module(self, msg):
-        fullname, children, path, data, _ = msg.unpickle()
-        if path:
-            # Before 2.7 a source had to end its last line.
-            data = zlib.decompress(data) + '\n'.encode()
-            path = 'master:' + path
+        try:
+            fullname, children, path, data, _ = msg.unpickle()
+            if path:
+                # Before 2.7 a source had to end its last line.
+                data = zlib.decompress(data) + '\n'.encode()
+                path = 'master:' + path
+        except:
+            # Whose import waits for this is not known.
+            self.importer.give_up()
+            raise
         self.importer.handle_answer(str(fullname), children, path, data)
 
     def handle_plan(self, msg):
