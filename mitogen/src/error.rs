@@ -117,6 +117,13 @@ pub enum Error {
         handle: Handle,
     },
 
+    /// There is a service of that name already.
+    #[error("there is a service named {name:?} already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]
     Closed,
@@ -209,6 +216,13 @@ pub struct RemoteError {
     pub message: String,
     /// The formatted traceback, outermost call first; absent if the exception had none.
     pub traceback: Option<String>,
+}
+
+impl RemoteError {
+    /// An exception of this class (`builtins.KeyError`), for a service to answer with.
+    pub fn new(type_name: impl Into<String>, message: impl Into<String>) -> RemoteError {
+        RemoteError { type_name: type_name.into(), message: message.into(), traceback: None }
+    }
 }
 
 impl From<CallError> for RemoteError {

@@ -30,6 +30,7 @@
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
+//! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -66,6 +67,7 @@ mod receiver;
 mod remote_log;
 mod router;
 mod select;
+mod service;
 mod shared;
 mod via;
 
@@ -82,6 +84,7 @@ pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, fro
 pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
+pub use service::{Caller, Policy, Request, Service};
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -81,6 +81,10 @@ impl Receiver {
         Ok(Receiver { shared: Arc::clone(shared), handle, messages, level })
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Its number within this program.
     pub fn handle(&self) -> Handle {
         self.handle
@@ -143,6 +147,14 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    pub(crate) fn new(shared: &Arc<Shared>, message: Message) -> Incoming {
+        Incoming { shared: Arc::clone(shared), message }
+    }
+
+    pub(crate) fn into_parts(self) -> (Arc<Shared>, Message) {
+        (self.shared, self.message)
+    }
+
     /// Who sent it. That was checked against the link that it came by.
     pub fn from(&self) -> ContextId {
         self.message.src

@@ -15,6 +15,7 @@ use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::receiver::Queue;
 use crate::router::LogLevel;
+use crate::service::Registry;
 use bytes::Bytes;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::Dead;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) remote_name: String,
     pub(crate) events: events::Source,
     pub(crate) living: Living,
+    pub(crate) services: Registry,
     core: Mutex<Core>,
 }
 
@@ -54,6 +56,7 @@ impl Shared {
             remote_name: crate::link::remote_name(),
             events: events::Source::new(),
             living: Living::new(),
+            services: Registry::default(),
             core: Mutex::new(Core::new(config)),
         }))
     }

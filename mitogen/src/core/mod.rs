@@ -294,7 +294,9 @@ impl Core {
         effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
     }
 
