@@ -180,7 +180,7 @@ fn a_verdict_counts_only_with_its_status() {
     machine.handle_stderr(b"root@x: Permission denied (publickey).\n");
     machine.handle_exit(Exit::Status(1));
     machine.handle_settled();
-    assert_eq!(failure(&mut machine).kind, FailureKind::Ended);
+    assert_eq!(failure(&mut machine).kind, FailureKind::NotRun);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::core::Reply;
 use crate::events::Event;
 use crate::receiver::Queue;
 use crate::shared::Shared;
-use crate::{plans, remote_log};
+use crate::{plans, protocol_log, remote_log};
 use mitogen_router::Rejection;
 use mitogen_wire::{ContextId, Handle, Message};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) enum Effect {
     Queue(Queue, Message),
     Plan(Message),
     Tell(Event),
+    Sent(protocol_log::Sent),
 }
 
 impl Effect {
@@ -31,7 +32,11 @@ impl Effect {
                 remote_log::emit_rejection(&name, first, src, handle, &why);
             }
             Effect::Plan(message) => plans::answer(shared, &message),
-            Effect::Tell(event) => shared.events.tell(event),
+            Effect::Tell(event) => {
+                protocol_log::event(&event);
+                shared.events.tell(event);
+            }
+            Effect::Sent(sent) => sent.log(),
         }
     }
 }

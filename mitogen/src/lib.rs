@@ -44,6 +44,10 @@
 //! and `message`. The level is Python's: up to 9 trace, up to 19 debug, up to 29 info, up to 39
 //! warn, above that error. What a connection's tool (ssh) says comes with target `mitogen::tool`
 //! at level debug. Events are emitted by the task that reads the link, never under a lock.
+//!
+//! What the protocol does comes with two more targets: `mitogen::protocol`, at level debug, says what is
+//! started and how far it has come, which contexts and routes come and go, and which modules are asked
+//! for; `mitogen::frame`, at level trace, has the head of each frame. No event holds a payload.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -63,6 +67,7 @@ mod info;
 mod link;
 mod modules;
 mod plans;
+mod protocol_log;
 mod receiver;
 mod remote_log;
 mod router;

@@ -2,6 +2,7 @@
 
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use crate::shared::Shared;
 use crate::via::child_name;
 use mitogen_bootstrap::plan_message::RunPlan;
@@ -19,7 +20,9 @@ pub(crate) const HANDLE: Handle = Handle(201);
 const LIMIT: usize = 4096;
 
 pub(crate) fn answer(shared: &Shared, request: &Message) {
-    let body = match plan(shared, request) {
+    let plan = plan(shared, request);
+    protocol_log::plan(request.src, plan.as_ref().err().map(String::as_str));
+    let body = match plan {
         Ok(value) => pickle::write(&value).map(|payload| (Encoding::Pickle, payload)),
         Err(why) => CallError::new("mitogen.core.StreamError", &why, None).encode(),
     };

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::events;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
+use crate::protocol_log;
 use crate::receiver::Queue;
 use crate::router::LogLevel;
 use crate::service::Registry;
@@ -88,6 +89,7 @@ impl Shared {
     // ---- messages -------------------------------------------------------------------------
 
     pub(crate) fn handle_message(&self, link: ContextId, message: Message) {
+        protocol_log::received(link, &message);
         self.apply(|core| core.handle_message(link, message));
     }
 

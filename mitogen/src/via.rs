@@ -6,6 +6,7 @@ use crate::core::Reply;
 use crate::error::Error;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
 use mitogen_bootstrap::plan_message::RunPlan;
 use mitogen_transport::{BootPlan, ConnectError, FailureKind, Method};
@@ -39,6 +40,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
         what: format!("the plan of {}", plan.hop),
         message: error.to_string(),
     })?;
+    protocol_log::connecting(id, &plan.hop, Some(via.name()), &plan.argv);
     let started = Instant::now();
     let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {

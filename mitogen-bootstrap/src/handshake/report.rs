@@ -81,7 +81,10 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
             }
         }
         // `eof`, and whatever later agents may call it: the tool is gone, and its last words tell why.
-        _ => machine.handle_settled(),
+        _ => {
+            machine.handle_stdout_eof();
+            machine.handle_settled();
+        }
     }
     machine.verdict()
 }

@@ -18,7 +18,7 @@ use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::Event;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
-use crate::{modules, plans};
+use crate::{modules, plans, protocol_log};
 use bytes::Bytes;
 use contexts::{Contexts, Known};
 use links::Links;
@@ -224,7 +224,10 @@ impl Core {
     pub(crate) fn drain(&mut self, effects: &mut Vec<Effect>) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Transmit { link, message } => self.links.transmit(link, &message),
+                Output::Transmit { link, message } => {
+                    effects.extend(protocol_log::sent(link, &message).map(Effect::Sent));
+                    self.links.transmit(link, &message);
+                }
                 Output::Deliver { handle, message } => self.deliver(handle, message, effects),
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
