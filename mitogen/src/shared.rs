@@ -130,16 +130,25 @@ impl Shared {
 
     // ---- what handles ask -----------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&self) -> Result<ContextId, Error> {
+    /// An id for a context about to be started: by `owner`, or by this process.
+    pub(crate) fn allocate_id(&self, owner: Option<ContextId>) -> Result<ContextId, Error> {
         let mut core = self.lock();
         if core.closed {
             return Err(Error::Closed);
         }
-        core.machine.allocate_id().map_err(|error| Error::Local {
+        let id = match owner {
+            Some(owner) => core.machine.allocate_id_for(owner),
+            None => core.machine.allocate_id(),
+        };
+        id.map_err(|error| Error::Local {
             what: "number another context",
             source: std::io::Error::other(error),
         })
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&self, id: ContextId) {
+        self.lock().machine.release_id(id);
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -252,7 +261,7 @@ impl Shared {
                 expected.unwanted = true;
                 match core.waiters.get_mut(&reply) {
                     Some(waiter) => *waiter = Waiter::Abandoned(id),
-                    None => drop(core.expected.remove(&id)),
+                    None => core.expect_no_more(id),
                 }
             }
         });
@@ -454,7 +463,7 @@ impl Core {
                     Some(Waiter::Answer(waiter)) => {
                         effects.push(Effect::Answer(waiter, Reply::Message(message)));
                     }
-                    Some(Waiter::Abandoned(id)) => drop(self.expected.remove(&id)),
+                    Some(Waiter::Abandoned(id)) => self.expect_no_more(id),
                     _ => {}
                 },
                 None => {}
@@ -465,7 +474,7 @@ impl Core {
     fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
         match self.waiters.remove(&handle) {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
-            Some(Waiter::Abandoned(id)) => drop(self.expected.remove(&id)),
+            Some(Waiter::Abandoned(id)) => self.expect_no_more(id),
             // A receiver sees the end of its queue.
             Some(Waiter::Queue(_)) | None => {}
         }
@@ -518,6 +527,13 @@ impl Core {
             _ => LostReason::Disconnected,
         };
         effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
+    }
+
+    /// The attempt to start that context is over.
+    fn expect_no_more(&mut self, id: ContextId) {
+        if self.expected.remove(&id).is_some() {
+            self.machine.release_id(id);
+        }
     }
 
     /// Asks a context to end, once.
@@ -575,7 +591,7 @@ impl Attempt {
     /// It came to an end: if the context was born it is known by now.
     pub(crate) fn finish(mut self) {
         self.reply = None;
-        self.shared.lock().expected.remove(&self.id);
+        self.shared.lock().expect_no_more(self.id);
     }
 }
 
