@@ -134,9 +134,14 @@ impl Shared {
 
     // ---- contexts -------------------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&self) -> Result<ContextId, Error> {
-        self.apply(Core::allocate_id)
+    /// An id for a context about to be started: by `owner`, or by this program.
+    pub(crate) fn allocate_id(&self, owner: Option<ContextId>) -> Result<ContextId, Error> {
+        self.apply(|core| core.allocate_id(owner))
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&self, id: ContextId) {
+        self.apply(|core| core.release_id(id));
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.

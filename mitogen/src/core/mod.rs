@@ -60,13 +60,22 @@ impl Core {
 
     // ---- contexts and links ---------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&mut self) -> Result<ContextId, Error> {
+    /// An id for a context about to be started: by `owner`, or by this program.
+    pub(crate) fn allocate_id(&mut self, owner: Option<ContextId>) -> Result<ContextId, Error> {
         self.check_open()?;
-        self.machine.allocate_id().map_err(|error| Error::Local {
+        let id = match owner {
+            Some(owner) => self.machine.allocate_id_for(owner),
+            None => self.machine.allocate_id(),
+        };
+        id.map_err(|error| Error::Local {
             what: "number another context",
             source: std::io::Error::other(error),
         })
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&mut self, id: ContextId) {
+        self.machine.release_id(id);
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -93,7 +102,9 @@ impl Core {
 
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
     pub(crate) fn finish_attempt(&mut self, id: ContextId) {
-        self.contexts.forget_expected(id);
+        if self.contexts.forget_expected(id) {
+            self.machine.release_id(id);
+        }
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
@@ -103,7 +114,7 @@ impl Core {
             self.shut_down(id);
             self.forget(reply);
         } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
-            self.contexts.forget_expected(id);
+            self.finish_attempt(id);
         }
     }
 
@@ -253,7 +264,7 @@ impl Core {
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
                 Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Message(message))),
-                Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+                Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
             },
         }
@@ -262,7 +273,7 @@ impl Core {
     fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
         match self.waiters.remove(handle) {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
-            Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+            Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
             Some(Waiter::Queue(_)) | None => {}
         }
@@ -287,7 +298,11 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
-        let Some(info) = self.contexts.disappear(context) else { return };
+        let (info, orphans) = self.contexts.disappear(context);
+        for orphan in orphans {
+            self.machine.release_id(orphan);
+        }
+        let Some(info) = info else { return };
         // A neighbour's reason was set by its link.
         info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
         if info.parent.is_some() {
