@@ -5,7 +5,7 @@ use crate::chain::CallChain;
 use crate::error::Error;
 use crate::exec::{Command, Output};
 use crate::info::ContextInfo;
-use crate::receiver::{Address, Sender};
+use crate::sender::{Address, Sender};
 use crate::shared::Shared;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, Handle, Value};

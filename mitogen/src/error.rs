@@ -103,6 +103,13 @@ pub enum Error {
         reason: Dead,
     },
 
+    /// The receiver has not taken enough of what was sent to it before.
+    #[error("{context} has not taken what was sent to it before")]
+    NoCredit {
+        /// Whose receiver.
+        context: ContextLabel,
+    },
+
     /// A receiver was not read, and more was waiting in it than may be. It was closed.
     #[error("the receiver was closed: {queued} bytes were waiting in it to be read")]
     Overflow {

@@ -161,6 +161,11 @@ impl Shared {
         self.lock().info(id).cloned()
     }
 
+    /// The error of what cannot be sent to a context any more.
+    pub(crate) fn lost_error(&self, id: ContextId) -> Error {
+        self.lock().lost_error(id)
+    }
+
     /// A connected context.
     pub(crate) fn context(self: &Arc<Self>, id: ContextId) -> Option<Context> {
         Some(Context { shared: Arc::clone(self), info: self.info(id)? })

@@ -13,6 +13,7 @@ mod contexts;
 mod links;
 mod waiters;
 
+use crate::credit::Account;
 use crate::effect::Effect;
 use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::Event;
@@ -183,15 +184,26 @@ impl Core {
         handle: Handle,
         body: (Encoding, Bytes),
     ) -> Result<(), Error> {
-        self.check_open()?;
-        if dst != self.machine.id() && self.machine.route(dst).is_none() {
-            return Err(Error::Lost {
-                context: ContextLabel { id: dst, name: self.name_of(dst) },
-                hop: String::new(),
-                reason: LostReason::Disconnected,
-            });
-        }
+        self.check_way(dst)?;
         self.machine.send(dst, handle, body);
+        Ok(())
+    }
+
+    /// Sends a message that pays from an account, which hears what comes to its credit handle.
+    pub(crate) fn send_for_credit(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        account: &Arc<Account>,
+    ) -> Result<(), Error> {
+        self.check_way(dst)?;
+        let credit = account.handle(|| {
+            let credit = self.machine.open_credit(dst);
+            self.waiters.insert(credit, Waiter::Credit(Arc::clone(account)));
+            credit
+        });
+        self.machine.send_with_reply(dst, handle, body, credit);
         Ok(())
     }
 
@@ -263,6 +275,9 @@ impl Core {
             plans::HANDLE => effects.push(Effect::Plan(message)),
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Credit(account)) => {
+                    effects.push(Effect::Credit(account, Reply::Message(message)))
+                }
                 Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Message(message))),
                 Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
@@ -273,6 +288,7 @@ impl Core {
     fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
         match self.waiters.remove(handle) {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
+            Some(Waiter::Credit(account)) => effects.push(Effect::Credit(account, Reply::Closed(reason))),
             Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
             Some(Waiter::Queue(_)) | None => {}
@@ -316,6 +332,20 @@ impl Core {
     /// [`Error::Closed`].
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn check_way(&self, dst: ContextId) -> Result<(), Error> {
+        self.check_open()?;
+        if dst != self.machine.id() && self.machine.route(dst).is_none() {
+            return Err(self.lost_error(dst));
+        }
+        Ok(())
+    }
+
+    /// The error of what cannot be sent to a context, or cannot be answered by it any more.
+    pub(crate) fn lost_error(&self, id: ContextId) -> Error {
+        let context = ContextLabel { id, name: self.name_of(id) };
+        Error::Lost { context, hop: String::new(), reason: LostReason::Disconnected }
     }
 
     fn name_of(&self, id: ContextId) -> Arc<str> {

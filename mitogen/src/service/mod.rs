@@ -20,6 +20,7 @@ use crate::router::Router;
 use crate::shared::Shared;
 use bytes::Bytes;
 use mitogen_router::Access;
+use mitogen_router::credit::credit_handle;
 use mitogen_wire::body::{CallError, CallResult, CallService};
 use mitogen_wire::{Encoding, Handle, Message, ReplyTo, to_value};
 use serde::Serialize;
@@ -218,7 +219,9 @@ impl Answer {
     fn new(shared: &Arc<Shared>, message: &Message) -> Answer {
         // Of the message only its sender and its mailbox matter.
         let message = Message { payload: Bytes::new(), ..message.clone() };
-        Answer(Arc::new(Owed { shared: Arc::clone(shared), message, given: false.into() }))
+        // Who sends, and waits for credit alone, is owed nothing.
+        let given = credit_handle(&message).is_some();
+        Answer(Arc::new(Owed { shared: Arc::clone(shared), message, given: given.into() }))
     }
 
     /// Gives the answer; later ones are dropped.

@@ -2,7 +2,7 @@
 
 use super::{Handler, Policy, Request};
 use crate::error::Error;
-use crate::receiver::Address;
+use crate::sender::Address;
 use crate::shared::Shared;
 use mitogen_wire::body::CallService;
 use mitogen_wire::{ContextId, Handle};
