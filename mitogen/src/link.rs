@@ -71,7 +71,7 @@ pub(crate) async fn connect(
     observer: &mut (dyn FnMut(Phase, Duration) + Send),
 ) -> Result<Context, Error> {
     let settings = &shared.settings;
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));

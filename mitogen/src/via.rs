@@ -32,7 +32,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let plan = method.plan();
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
     let name = child_name(&via.info, &method);
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(Some(via.id()))?;
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(Arc::clone(&via.info))));
     let Birth { key, preamble } = draw_birth(shared, &info, via.info.lineage())?;
     let run = RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout };
