@@ -178,7 +178,10 @@ impl Handshake {
     /// The tool could not be started; `text` says why.
     pub fn handle_spawn_error(&mut self, kind: FailureKind, text: &str) {
         self.lines.feed(Source::Stderr, text.as_bytes());
-        self.fail(kind, None);
+        // EMFILE and ENFILE, as Rust and Python print them.
+        let crowded = ["os error 24)", "os error 23)", "Errno 24]", "Errno 23]", "Too many open files"];
+        let hint = "raise the limit of open files (ulimit -n), or connect to fewer at once".to_owned();
+        self.fail(kind, crowded.iter().any(|sign| text.contains(sign)).then_some(hint));
     }
 
     /// Bytes came on the comms channel.

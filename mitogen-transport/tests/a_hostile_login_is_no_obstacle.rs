@@ -48,13 +48,12 @@ fn a_shell_that_traces_what_it_reads_and_runs() {
     for shell in shells {
         // fish has no such options, but an environment variable.
         let flags = if shell == "fish" { "" } else { "-x -v" };
-        for redirect in ["", "2>&1"] {
-            alone(|| async {
-                let directory = tempfile::tempdir().expect("a directory");
-                let script = format!("export fish_trace=1\nexec {shell} {flags} -c \"$command\" {redirect}");
-                born(&client(directory.path(), &script), &format!("{shell} {redirect}")).await;
-            });
-        }
+        alone(|| async {
+            let directory = tempfile::tempdir().expect("a directory");
+            // All of it on the channel that frames are to use.
+            let script = format!("export fish_trace=1\nexec {shell} {flags} -c \"$command\" 2>&1");
+            born(&client(directory.path(), &script), shell).await;
+        });
     }
 }
 
@@ -145,17 +144,10 @@ os.execvp("sh", ["sh", "-c", sys.argv[2]])
 fn any_password_that_can_be_typed_arrives_as_it_is() {
     let long = "x".repeat(1000);
     let passwords = [
-        "with blanks inside",
-        " blanks around ",
-        "'single' \"double\" `back`",
-        "$HOME ${IFS} $(id) !! !x",
-        "100% %s %n %%",
-        "back\\slash\\",
+        " blanks around and inside ",
+        "-o'single' \"double\" `back` $HOME ${IFS} $(id) !! back\\slash\\",
+        "100% %s %n %% #;&|<>*?[]{}~^\ttab",
         "pässwörd ✓ 密码",
-        "-oProxyCommand=x",
-        "a\tb",
-        "#;&|<>*?[]{}~^",
-        "EC0",
         &long,
     ];
     for password in passwords {
