@@ -47,10 +47,13 @@ impl Handshake {
             Some(0) if phase <= Phase::FirstStage && self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {
                 let hint = "check the interpreter's path on the target".to_owned();
-                self.fail_in(phase.min(Phase::Interpreter), FailureKind::Exec, Some(hint));
+                let phase =
+                    if self.is_passed_on(127) { Phase::Interpreter } else { phase.min(Phase::Interpreter) };
+                self.fail_in(phase, FailureKind::Exec, Some(hint));
             }
             _ if starved => {
-                let hint = "the tool must pass its standard input on; with ssh: the option StdinNull=no";
+                let hint = "the tool must pass its standard input on (with ssh: the option StdinNull=no), \
+                            and login scripts must leave it open";
                 self.fail(FailureKind::NoInput, Some(hint.into()));
             }
             _ if crashed => {
@@ -64,7 +67,8 @@ impl Handshake {
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
             Some(status) if phase == Phase::Login && self.is_passed_on(status) => {
-                let hint = "the account may have no shell (nologin), or be limited to one command (sftp)";
+                let hint = "the account may have no shell (nologin), be limited to one command (sftp), \
+                            or have a login script that fails";
                 self.fail_in(Phase::Interpreter, FailureKind::NotRun, Some(hint.into()));
             }
             _ => {
