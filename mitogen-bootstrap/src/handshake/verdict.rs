@@ -33,16 +33,13 @@ impl Handshake {
                 (kind, _) => self.fail(kind, Some(advice)),
             };
         }
-        let crashed = phase >= Phase::FirstStage
-            && self.lines.any(|l| {
-                ["Traceback (", "Fatal Python error: ", "ImportError: No module named site"]
-                    .iter()
-                    .any(|start| l.starts_with(start))
-            });
+        let said = |start: &str| self.lines.any(|line| line.starts_with(start));
+        // Python's last words when it does not find its own library: of 3 and of 2.
+        let homeless = said("Fatal Python error: ") || said("ImportError: No module named site");
+        let crashed = phase >= Phase::FirstStage && (homeless || said("Traceback ("));
         // What the boot command's own reader says at the end of its input.
-        let starved = crashed
-            && phase == Phase::FirstStage
-            && self.lines.any(|l| l.starts_with("TypeError: ord() expected a character, but"));
+        let starved =
+            crashed && phase == Phase::FirstStage && said("TypeError: ord() expected a character, but");
         match status {
             Some(0) if phase <= Phase::FirstStage && self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {
@@ -57,12 +54,9 @@ impl Handshake {
                 self.fail(FailureKind::NoInput, Some(hint.into()));
             }
             _ if crashed => {
-                // The first of the two interpreters does not look at the environment.
-                let hint = match phase {
-                    Phase::Agent => {
-                        "the words above are the interpreter's; are PYTHONHOME and PYTHONPATH over there right?"
-                    }
-                    _ => "the words above are the interpreter's; is its standard library whole?",
+                let hint = match homeless {
+                    true => "the interpreter does not find its library: are PYTHONHOME and PYTHONPATH right?",
+                    false => "the words above are the interpreter's; is its standard library whole?",
                 };
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
