@@ -61,8 +61,17 @@ impl Handshake {
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
             Some(status) if phase == Phase::Login && self.is_passed_on(status) => {
-                let hint = "the account may have no shell (nologin), be limited to one command (sftp), \
-                            or have a login script that fails";
+                // Whoever was about to leave to the background may have been ended with the tool.
+                let hint = match status {
+                    0 => {
+                        "the account may have a shell that does nothing; \
+                         with ssh: the option ForkAfterAuthentication=no"
+                    }
+                    _ => {
+                        "the account may have no shell (nologin), be limited to one command (sftp), \
+                         or have a login script that fails"
+                    }
+                };
                 self.fail_in(Phase::Interpreter, FailureKind::NotRun, Some(hint.into()));
             }
             _ => {
