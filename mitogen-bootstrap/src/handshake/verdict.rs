@@ -41,7 +41,7 @@ impl Handshake {
         let starved =
             crashed && phase == Phase::FirstStage && said("TypeError: ord() expected a character, but");
         match status {
-            Some(0) if phase <= Phase::FirstStage && self.open.stdout => self.fail_background(),
+            Some(0) if self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {
                 let hint = "check the interpreter's path on the target".to_owned();
                 let phase =
