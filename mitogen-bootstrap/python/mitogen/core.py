@@ -164,20 +164,12 @@ def _unpickle_context(context_id, name):
     return router.context_by_id(context_id, name)
 
 
-class Sender(object):
-    """The sending end of a handle in some context."""
+class Sender(Growing):
+    """The sending end of a handle in some context; mitogen.api has `send` and `close`."""
 
     def __init__(self, context, dst_handle):
         self.context = context
         self.dst_handle = dst_handle
-
-    def send(self, data):
-        """Sends a value."""
-        self.context.send(Message.pickled(data, handle=self.dst_handle))
-
-    def close(self):
-        """Tells the receiver that nothing more will come."""
-        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
 
     def __reduce__(self):
         return _unpickle_sender, (self.context.context_id, self.dst_handle)

@@ -13,7 +13,7 @@ from mitogen.stdio import redirect
 from mitogen.wire import Chain
 
 
-class ExternalContext(object):
+class ExternalContext(core.Growing):
     """What functions marked with `takes_econtext` are given."""
 
     def __init__(self, config, importer):
