@@ -3,7 +3,7 @@
 mod common;
 
 use common::{interpreters, wait_dead, wait_gone};
-use mitogen::{Call, Context, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
+use mitogen::{Call, Context, Custom, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -166,6 +166,32 @@ async fn an_abandoned_attempt_leaves_nothing_behind() {
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{children} children");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_dropped_is_ended_where_it_is_made() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 2).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for (at, context) in contexts.iter().enumerate() {
+        let path = folder.path().join(at.to_string());
+        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; sleep 300", path.display());
+        let attempt = context.connect(Custom::new("sh", ["-c", &script]));
+        let written = async {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            result = attempt => panic!("{result:?}"),
+            () = written => {}
+        }
+        let tool = std::fs::read_to_string(&path).expect("a pid").trim().parse().expect("a pid");
+        // Much less than the thirty seconds that the attempt had.
+        wait_dead(tool, Duration::from_secs(5));
+        pid(context).await;
     }
     router.shutdown().await.expect("a shutdown");
 }

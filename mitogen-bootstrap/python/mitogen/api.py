@@ -432,6 +432,14 @@ def connect(method, options, router=None):
 takes_router(connect)
 
 
+def detach(econtext=None):
+    """What the controller calls to have a context leave."""
+    econtext.detach()
+
+
+core.takes_econtext(detach)
+
+
 def connector(name):
     def method(self, **options):
         return self.connect(name, **options)
