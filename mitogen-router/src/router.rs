@@ -190,6 +190,19 @@ impl Router {
         self.originate(message);
     }
 
+    /// Sends a body from this context, and says where something may be answered: at a mailbox that is open.
+    pub fn send_with_reply(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        reply: Handle,
+    ) {
+        let message =
+            Message::new(self.table.own(), dst, handle).with_payload(body.0, body.1).with_reply_to(reply);
+        self.originate(message);
+    }
+
     /// Tells whoever listens at a handle that no (further) message will come from here.
     pub fn send_dead(&mut self, dst: ContextId, handle: Handle, reason: &Dead) {
         let message = reason.to_message(self.table.own(), dst, handle);

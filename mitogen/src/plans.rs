@@ -2,6 +2,7 @@
 
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use crate::shared::Shared;
 use crate::via::child_name;
 use mitogen_bootstrap::plan_message::RunPlan;
@@ -19,7 +20,9 @@ pub(crate) const HANDLE: Handle = Handle(201);
 const LIMIT: usize = 4096;
 
 pub(crate) fn answer(shared: &Shared, request: &Message) {
-    let body = match plan(shared, request) {
+    let plan = plan(shared, request);
+    protocol_log::plan(request.src, plan.as_ref().err().map(String::as_str));
+    let body = match plan {
         Ok(value) => pickle::write(&value).map(|payload| (Encoding::Pickle, payload)),
         Err(why) => CallError::new("mitogen.core.StreamError", &why, None).encode(),
     };
@@ -46,7 +49,7 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(parent)));
     let Birth { key, preamble } = draw_birth(shared, &info, lineage).map_err(|error| error.to_string())?;
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
-    shared.expect(Arc::clone(&info), LIMIT).map_err(|_| {
+    shared.apply(|core| core.expect(Arc::clone(&info), LIMIT)).map_err(|_| {
         shared.release_id(id);
         format!("{LIMIT} contexts are being started already, or the controller is closing")
     })?;
