@@ -13,6 +13,8 @@ ALLOCATE_ID = 105
 # Where the controller gives plans away; only between our own.
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
+# The modules that a context, with or without children, may come to need when it least expects it.
+REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
 # Seconds that what was sent gets to leave before a context detaches.
 PATIENCE = 2
 
@@ -390,6 +392,9 @@ class MoreOfExternalContext(object):
         link = self.router.parent
         if not link:
             return
+        # Nobody will answer later, neither us nor those below.
+        for name in REST:
+            self.importer.fetch('mitogen.' + name)
         try:
             os.setsid()
         except OSError:

@@ -196,9 +196,19 @@ class Child(object):
         """Offers a module to the child, for when it asks."""
         self.modules[name] = text
 
+    def push(self, name, dst=1):
+        """Sends a module that nobody has asked for."""
+        if dst == 1:
+            self.send_module(name)
+        else:
+            self.send(handle=108, data=('%d\0%s' % (dst, name)).encode())
+
     def handle_get_module(self, msg):
         name = msg.data.decode()
         self.asked.append(name)
+        self.send_module(name)
+
+    def send_module(self, name):
         text = self.modules.get(name)
         if text is None and name in manifest('deferred'):
             text = source(name)
