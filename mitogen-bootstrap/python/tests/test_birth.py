@@ -1,4 +1,5 @@
 """Births, calls and deaths of real children over a socketpair."""
+import fcntl
 import os
 import signal
 import sys
@@ -382,6 +383,28 @@ class FirstStage(Case):
                     pass
                 self.assertTrue(time.time() - start < 2 * harness.PATIENCE)
                 c.wait()
+
+    def test_a_cut_makes_no_word_that_somebody_would_have_to_read(self):
+        reader, writer = os.pipe()
+        size = len(harness.preamble()[0])
+        stage = harness.preamble()[0].index(b'\0')
+        try:
+            fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+            try:
+                while os.write(writer, b'x' * 4096):
+                    pass
+            except OSError:
+                fcntl.fcntl(writer, fcntl.F_SETFL, 0)
+            for cut in 0, stage // 2, stage + 1, stage + 20, stage + 300, size // 2, size - 60, size - 30, size - 1:
+                c = self.child(boot=False, stderr=writer)
+                c.parent.sendall(c.preamble[:cut])
+                c.parent.shutdown(1)
+                while c.recv():
+                    pass
+                c.wait()
+        finally:
+            os.close(reader)
+            os.close(writer)
 
     def test_stage_has_its_placeholders_once(self):
         text = harness.read('first_stage.py')
