@@ -291,6 +291,21 @@ class MoreOfContext(object):
         """Calls a function there; its result is lost, a failure is logged."""
         self.send(self.call_message(fn, args, kwargs))
 
+    def call_service_async(self, service_name, method_name, **kwargs):
+        """Asks a service there, by its name or class; returns the receiver of its answer."""
+        if isinstance(service_name, type):
+            service_name = service_name.name()
+        request = to_text(service_name), to_text(method_name), Kwargs(kwargs)
+        return self.send_async(Message.pickled(request, handle=core.CALL_SERVICE))
+
+    def call_service(self, service_name, method_name, **kwargs):
+        """Asks a service there, and returns its answer."""
+        receiver = self.call_service_async(service_name, method_name, **kwargs)
+        try:
+            return receiver.get().unpickle()
+        finally:
+            receiver.close()
+
     def shutdown(self, wait=False):
         """Has it end."""
         self.send(Message(handle=core.SHUTDOWN))
@@ -375,8 +390,9 @@ class Guarded(object):
             self.router.refuse(msg, 'refused by policy')
 
 
-def connect(method, options, router):
+def connect(method, options, router=None):
     """What `connect` calls in the context that is to be the parent."""
+    # The dispatcher passes the router by its name, which only a default keeps from being shortened.
     return router.connect(method, **dict(Kwargs(options)))
 
 
