@@ -57,13 +57,8 @@ impl Handshake {
                 self.fail(FailureKind::NoInput, Some(hint.into()));
             }
             _ if crashed => {
-                // The first of the two interpreters does not look at the environment.
-                let hint = match phase {
-                    Phase::Agent => {
-                        "the words above are the interpreter's; are PYTHONHOME and PYTHONPATH over there right?"
-                    }
-                    _ => "the words above are the interpreter's; is its standard library whole?",
-                };
+                let hint = "the words above are the interpreter's; is its standard library whole, and are \
+                            PYTHONHOME and PYTHONPATH over there right?";
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
             Some(status) if phase == Phase::Login && self.is_passed_on(status) => {
