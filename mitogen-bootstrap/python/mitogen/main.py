@@ -71,6 +71,8 @@ class ExternalContext(core.Growing):
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))
+        # The main thread reads no answer while it waits for it.
+        self.broker.wake()
 
     def io_thread(self):
         self.importer.io_thread = get_ident()

@@ -25,7 +25,7 @@ if not sys.modules['mitogen.select']:
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
 PATIENCE = 20
-SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
+SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(1))),chr(0))))'
 
 
 def read(*parts):
@@ -49,7 +49,8 @@ def payload(config=None, minify=lambda s: s, compress=lambda s: zlib.compress(s,
     pieces = [minify(read('loader.py'))]
     for name in manifest('core'):
         pieces += [name.encode(), minify(source(name))]
-    return compress(b'\0'.join(pieces)) + repr(conf).encode(), conf
+    keys = 'context_id', 'parent_ids', 'name', 'log_level', 'max_message_size', 'key', 'unidirectional', 'version', 'pickle_protocol'
+    return compress(b'\0'.join(pieces)) + repr([conf[key] for key in keys]).encode(), conf
 
 
 def preamble(config=None, **kw):
