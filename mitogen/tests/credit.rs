@@ -3,7 +3,7 @@
 mod common;
 
 use common::{connect, define, interpreters};
-use mitogen::{Error, Router, Value};
+use mitogen::{Call, Error, Router, Value};
 use std::time::{Duration, Instant};
 
 const WINDOW: usize = 1 << 20;
