@@ -248,7 +248,7 @@ async fn a_context_is_given_plans_for_children_of_its_own() {
     assert!(get("id").as_u64().is_some_and(|id| id > u64::from(asker.id().0)));
     assert_eq!(get("name").as_str(), Some("local.local.local"));
     let tail = String::from_utf8_lossy(get("tail").as_bytes().expect("bytes")).into_owned();
-    assert!(tail.contains(&format!("[{},{},0,]", asker.id(), contexts[0].id())), "{tail}");
+    assert!(tail.contains(&format!("[{},{},0]", asker.id(), contexts[0].id())), "{tail}");
     let error = asker.call::<Value>("builtins:eval", (ASK.replace("METHOD", "nope"),)).await;
     assert!(matches!(&error, Err(Error::Call(e)) if e.message.contains("no connection method")), "{error:?}");
     router.shutdown().await.expect("a shutdown");

@@ -4,7 +4,7 @@ import sys
 import time
 from mitogen import core, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ChannelError, Context, Error, Kwargs, Message, Sender, StreamError, to_text
+from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
 from mitogen.credit import NAPS, Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
@@ -13,6 +13,8 @@ ALLOCATE_ID = 105
 # Where the controller gives plans away; only between our own.
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
+# The modules that a context, with or without children, may come to need when it least expects it.
+REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
 # Seconds that what was sent gets to leave before a context detaches.
 PATIENCE = 2
 
@@ -23,6 +25,78 @@ class TimeoutError(Error):
 
 class LatchError(Error):
     """Waiting, or telling, makes no sense any more."""
+
+
+class Secret(UnicodeType):
+    """Text whose repr shows nothing."""
+    __module__ = 'mitogen.core'
+
+    def __repr__(self):
+        return '[secret]'
+
+    def __reduce__(self):
+        return Secret, (UnicodeType(self),)
+
+
+class Sender(object):
+    """The sending end of a handle in some context."""
+    # What tells us how fast the receiver is; made when something is sent.
+    credit = None
+
+    def __init__(self, context, dst_handle):
+        self.context = context
+        self.dst_handle = dst_handle
+
+    def send(self, data):
+        """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
+        msg = Message.pickled(data, handle=self.dst_handle)
+        context = self.context
+        # Who sends to himself would wait for himself.
+        if context.context_id != context.router.context_id:
+            if not self.credit:
+                self.credit = Credit(context)
+            msg.reply_to = self.credit.handle
+            self.credit.spend(len(msg.data))
+        context.send(msg)
+
+    def close(self):
+        """Tells the receiver that nothing more will come."""
+        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
+        self.__del__()
+        self.credit = None
+
+    def __del__(self):
+        if self.credit:
+            self.credit.close()
+
+    def __reduce__(self):
+        return _unpickle_sender, (self.context.context_id, self.dst_handle)
+
+
+def _unpickle_sender(context_id, dst_handle):
+    if dst_handle <= 0:
+        raise StreamError('cannot unpickle Sender: bad input')
+    return Sender(core._unpickle_context(context_id, None), dst_handle)
+
+
+_unpickle_sender.__module__ = 'mitogen.core'
+
+
+def takes_econtext(func):
+    """Marks a function that wants the keyword argument `econtext`."""
+    func.mitogen_takes_econtext = True
+    return func
+
+
+def takes_router(func):
+    """Marks a function that wants the keyword argument `router`."""
+    func.mitogen_takes_router = True
+    return func
+
+
+def has_parent_authority(msg, _stream=None):
+    """Whether a message speaks with a parent's authority, or our own."""
+    return msg.auth_id in core.router.trusted
 
 
 class Latch(object):
@@ -69,6 +143,9 @@ class Latch(object):
         econtext = getattr(sys.modules['mitogen'], 'econtext', None)
         if block and econtext and get_ident() == econtext.importer.io_thread:
             raise LatchError('the I/O thread may not wait')
+        if block and econtext and not self.items:
+            # The main thread reads nothing while it waits.
+            econtext.broker.wake()
         deadline = None
         if timeout is not None:
             deadline = clock() + timeout
@@ -153,33 +230,6 @@ class Receiver(object):
         self.router.del_handler(self.handle)
         self.latch.close()
         self.account.close()
-
-
-class MoreOfSender(object):
-    # What tells us how fast the receiver is; made when something is sent.
-    credit = None
-
-    def send(self, data):
-        """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
-        msg = Message.pickled(data, handle=self.dst_handle)
-        context = self.context
-        # Who sends to himself would wait for himself.
-        if context.context_id != context.router.context_id:
-            if not self.credit:
-                self.credit = Credit(context)
-            msg.reply_to = self.credit.handle
-            self.credit.spend(len(msg.data))
-        context.send(msg)
-
-    def close(self):
-        """Tells the receiver that nothing more will come."""
-        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
-        self.__del__()
-        self.credit = None
-
-    def __del__(self):
-        if self.credit:
-            self.credit.close()
 
 
 class Channel(Sender, Receiver):
@@ -288,7 +338,7 @@ class MoreOfRouter(object):
 
     def add_handler(self, fn, handle=None, persist=True, policy=None, respondent=None, overwrite=False):
         """Has `fn(msg)` called, on the I/O thread, for what comes to a handle (by default a new one), which is returned."""
-        trusted = policy in (True, core.has_parent_authority)
+        trusted = policy in (True, has_parent_authority)
         if policy and not trusted:
             fn = Guarded(self, fn, policy)
         respondent = getattr(respondent, 'context_id', respondent)
@@ -345,6 +395,9 @@ class MoreOfExternalContext(object):
         link = self.router.parent
         if not link:
             return
+        # Nobody will answer later, neither us nor those below.
+        for name in REST:
+            self.importer.fetch('mitogen.' + name)
         try:
             os.setsid()
         except OSError:
@@ -384,7 +437,7 @@ def connect(method, options, router=None):
     return router.connect(method, **dict(Kwargs(options)))
 
 
-core.takes_router(connect)
+takes_router(connect)
 
 
 def detach(econtext=None):
@@ -440,15 +493,18 @@ def handle_del_route(msg):
 
 def extend():
     add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
-           'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
+           'Secret': Secret, 'Sender': Sender, '_unpickle_sender': _unpickle_sender, 'takes_econtext': takes_econtext, 'takes_router': takes_router,
+           'has_parent_authority': has_parent_authority, 'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
            'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': tree.DETACHING, 'CALL_SERVICE': 110}
     core.__dict__.update(add)
-    pairs = [(MoreOfContext, Context), (MoreOfRouter, Router), (MoreOfSender, Sender)]
+    for name in 'Secret', '_unpickle_sender':
+        core.GLOBALS['mitogen.core.' + name] = add[name]
+    pairs = [(MoreOfContext, Context), (MoreOfRouter, Router)]
     if hasattr(sys.modules['mitogen'], 'econtext'):
         pairs.append((MoreOfExternalContext, type(sys.modules['mitogen'].econtext)))
     for source, target in pairs:
         for name, value in source.__dict__.items():
-            if name[:2] != '__' or name == '__del__':
+            if name[:2] != '__':
                 setattr(target, name, value)
     for name in METHODS:
         setattr(Router, name, connector(name))

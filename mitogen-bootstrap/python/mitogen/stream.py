@@ -130,7 +130,8 @@ class Link(link.Link, tree.Branch):
             self.lock.release()
 
     def has_room(self):
-        if self.queued <= QUEUE or self.queued - len(self.queue[0]) <= QUEUE:
+        # The signature of a long frame stands alone.
+        if self.queued <= QUEUE or self.queued - sum([len(data) for data in self.queue[:2]]) <= QUEUE:
             return True
         self.broker.defer(self.router.complain, self, 'lost: it does not read, and %d bytes wait for it' % self.queued)
         self.close()
