@@ -38,7 +38,7 @@ fn router() -> Router {
 
 fn message(number: usize, payload: &Bytes) -> Message {
     let leaf = ContextId(3 + (number % 90) as u32);
-    let (src, dst) = if number % 2 == 0 { (PARENT, leaf) } else { (leaf, PARENT) };
+    let (src, dst) = if number.is_multiple_of(2) { (PARENT, leaf) } else { (leaf, PARENT) };
     Message::new(src, dst, Handle(1000)).with_payload(Encoding::Pickle, payload.clone())
 }
 
