@@ -17,8 +17,9 @@ from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
 try:
+    # Not in Python 2.4.
     from _struct import Struct  # novm
-    unpack_head = Struct(HEADER).unpack_from
+    unpack_head = getattr(Struct(HEADER), 'unpack_from')
 except ImportError:
     def unpack_head(data, start):
         return unpack(HEADER, data[start:start + HEADER_LEN])
