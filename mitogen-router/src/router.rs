@@ -172,6 +172,13 @@ impl Router {
         self.originate(message);
     }
 
+    /// Sends a body whose answers, if any, come to a mailbox that is open already.
+    pub fn send_from(&mut self, reply_to: Handle, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) {
+        let message =
+            Message::new(self.table.own(), dst, handle).with_payload(body.0, body.1).with_reply_to(reply_to);
+        self.originate(message);
+    }
+
     /// Tells whoever listens at a handle that no (further) message will come from here.
     pub fn send_dead(&mut self, dst: ContextId, handle: Handle, reason: &Dead) {
         let message = reason.to_message(self.table.own(), dst, handle);

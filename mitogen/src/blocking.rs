@@ -17,11 +17,12 @@
 //! and output of the contexts keep flowing.
 
 use crate::engine::Engine;
-use crate::{Call, Command, Error, Method, Output, RouterBuilder};
+use crate::{Call, Command, Error, Method, Output, RouterBuilder, TransferOptions, Transferred};
 use mitogen_wire::ContextId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,6 +184,32 @@ impl Context {
     /// As there.
     pub fn exec(&self, command: Command) -> Result<Output, Error> {
         self.engine.block_on(self.inner.exec(command))
+    }
+
+    /// See [`crate::Context::upload_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upload(
+        &self,
+        local: impl AsRef<Path>,
+        remote: impl AsRef<Path>,
+        options: &TransferOptions,
+    ) -> Result<Transferred, Error> {
+        self.engine.block_on(self.inner.upload_with(local, remote, options))
+    }
+
+    /// See [`crate::Context::download_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn download(
+        &self,
+        remote: impl AsRef<Path>,
+        local: impl AsRef<Path>,
+        options: &TransferOptions,
+    ) -> Result<Transferred, Error> {
+        self.engine.block_on(self.inner.download_with(remote, local, options))
     }
 
     /// See [`crate::Context::ping`].

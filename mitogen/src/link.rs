@@ -7,7 +7,9 @@ use crate::info::ContextInfo;
 use crate::remote_log;
 use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
-use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, ToolLines};
+use mitogen_transport::{
+    Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines,
+};
 use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
 use std::io;
 use std::sync::Arc;
@@ -48,6 +50,11 @@ pub(crate) enum Ending {
 pub(crate) struct Wire(FrameWriter);
 
 impl Wire {
+    /// Sees what is queued.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        self.0.watch()
+    }
+
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
         match self.0.send(message) {

@@ -148,6 +148,10 @@ impl Incoming {
         self.message.src
     }
 
+    pub(crate) fn into_message(self) -> Message {
+        self.message
+    }
+
     /// Whether its sender waits for an answer.
     pub fn wants_reply(&self) -> bool {
         matches!(self.message.reply_to, ReplyTo::Handle(_))

@@ -9,6 +9,7 @@
 use crate::context::Context;
 use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::{self, Event};
+use crate::files;
 use crate::info::ContextInfo;
 use crate::link::{Ending, Stop, Wire};
 use crate::modules;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) unidirectional: bool,
+    pub(crate) file_window: files::Sizing,
 }
 
 /// One router, shared by its handles, its contexts' handles and its link tasks.
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     /// Who starts contexts, as their command lines show it: `user@host:pid`.
     pub(crate) remote_name: String,
     pub(crate) events: events::Source,
+    files: Arc<files::Server>,
     core: Mutex<Core>,
     /// Links whose process is not reaped yet.
     living: watch::Sender<usize>,
@@ -72,6 +75,8 @@ enum Waiter {
     Abandoned(ContextId),
     /// A receiver, for any number of messages.
     Queue(Queue),
+    /// The file service: what has arrived of its bytes.
+    Acks,
 }
 
 /// A context that another one is to start.
@@ -93,9 +98,19 @@ struct Link {
 enum Effect {
     Answer(oneshot::Sender<Reply>, Reply),
     Log(Arc<str>, Message),
-    Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
+    Rejected {
+        name: Arc<str>,
+        first: bool,
+        src: ContextId,
+        handle: Handle,
+        why: Rejection,
+    },
     Queue(Queue, Message),
     Plan(Message),
+    Service(Message),
+    Ack(Message),
+    /// No file goes to this context any more.
+    Gone(ContextId),
     Tell(Event),
 }
 
@@ -105,27 +120,32 @@ impl Shared {
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
         let mut machine = mitogen_router::Router::new(config);
-        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, plans::HANDLE] {
+        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, plans::HANDLE, Handle::CALL_SERVICE] {
             machine
                 .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
         }
+        let acks = machine.open(Mailbox::open_to(Access::Anyone));
+        let files = Arc::new(files::Server::new(settings.file_window));
         let core = Core {
             machine,
             links: BTreeMap::new(),
             contexts: BTreeMap::new(),
             expected: BTreeMap::new(),
-            waiters: HashMap::new(),
+            waiters: HashMap::from([(acks, Waiter::Acks)]),
             closed: false,
         };
         let remote_name = crate::link::remote_name();
-        Ok(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             settings,
             remote_name,
             events: events::Source::new(),
+            files,
             core: Mutex::new(core),
             living: watch::Sender::new(0),
-        }))
+        });
+        shared.files.attach(&shared, acks);
+        Ok(shared)
     }
 
     // ---- what handles ask -----------------------------------------------------------------
@@ -199,6 +219,42 @@ impl Shared {
             core.machine.send(dst, handle, body);
             Ok(())
         })
+    }
+
+    /// Sends a message of the file service, whose answers come to a mailbox that is open already.
+    pub(crate) fn send_from(
+        &self,
+        reply_to: Option<Handle>,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) {
+        self.apply(|core| match reply_to {
+            Some(reply_to) => core.machine.send_from(reply_to, dst, handle, body),
+            None => core.machine.send(dst, handle, body),
+        });
+    }
+
+    pub(crate) fn files(&self) -> &Arc<files::Server> {
+        &self.files
+    }
+
+    /// The size of the window of file transfers, if it was fixed.
+    pub(crate) fn fixed_window(&self) -> Option<usize> {
+        match self.settings.file_window {
+            files::Sizing::Fixed(bytes) => Some(bytes),
+            files::Sizing::Adaptive(_) => None,
+        }
+    }
+
+    /// The neighbour that leads to a context.
+    pub(crate) fn route(&self, dst: ContextId) -> Option<ContextId> {
+        self.lock().machine.route(dst)
+    }
+
+    /// The queue of the link to a neighbour.
+    pub(crate) fn queue_of(&self, link: ContextId) -> Option<mitogen_transport::QueueWatch> {
+        self.lock().links.get(&link).map(|link| link.wire.watch())
     }
 
     /// Answers a message.
@@ -280,6 +336,7 @@ impl Shared {
     }
 
     pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
+        self.files.shut_down();
         let infos = {
             let mut core = self.lock();
             core.closed = true;
@@ -323,6 +380,7 @@ impl Shared {
 
     /// Closes every link at once; the link tasks see to the processes. Calls under way fail.
     pub(crate) fn close(&self) {
+        self.files.shut_down();
         self.apply(|core| {
             core.closed = true;
             core.machine.close_all();
@@ -396,6 +454,9 @@ impl Shared {
                 remote_log::emit_rejection(&name, first, src, handle, &why);
             }
             Effect::Plan(message) => plans::answer(self, &message),
+            Effect::Service(message) => self.files.handle_call(message),
+            Effect::Ack(message) => self.files.handle_ack(&message),
+            Effect::Gone(context) => self.files.handle_gone(context),
             Effect::Tell(event) => self.events.tell(event),
         }
     }
@@ -448,8 +509,10 @@ impl Core {
                 }
             }
             plans::HANDLE => effects.push(Effect::Plan(message)),
+            Handle::CALL_SERVICE => effects.push(Effect::Service(message)),
             _ => match self.waiters.get(&handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue.clone(), message)),
+                Some(Waiter::Acks) => effects.push(Effect::Ack(message)),
                 Some(_) => match self.waiters.remove(&handle) {
                     Some(Waiter::Answer(waiter)) => {
                         effects.push(Effect::Answer(waiter, Reply::Message(message)));
@@ -467,7 +530,7 @@ impl Core {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
             Some(Waiter::Abandoned(id)) => drop(self.expected.remove(&id)),
             // A receiver sees the end of its queue.
-            Some(Waiter::Queue(_)) | None => {}
+            Some(Waiter::Queue(_) | Waiter::Acks) | None => {}
         }
     }
 
@@ -505,6 +568,7 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
+        effects.push(Effect::Gone(context));
         // What it was to start will not come.
         self.expected.retain(|_, expected| expected.info.parent.as_ref().is_none_or(|p| p.id != context));
         let Some(info) = self.contexts.remove(&context) else { return };
