@@ -5,12 +5,12 @@ use crate::chain::CallChain;
 use crate::error::Error;
 use crate::exec::{Command, Output};
 use crate::info::ContextInfo;
-use crate::receiver::{Address, Sender};
+use crate::sender::{Address, Sender};
 use crate::shared::Shared;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, Handle, Value};
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +91,30 @@ impl Context {
         self.shared.send(self.id(), mitogen_wire::body::CallFunction::HANDLE, body)
     }
 
+    /// Asks a service that this context offers under a name: what upstream calls `call_service`. The
+    /// arguments have names: a struct, a map, or `()` for none. The request leaves at once.
+    ///
+    /// # Errors
+    /// As [`Context::call`]; [`Error::Call`] too when there is no such service, or it is not for us.
+    pub fn call_service<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: &str,
+        args: impl Serialize,
+    ) -> PendingCall<T> {
+        let name = format!("{service}.{method}");
+        let unsendable = |message: String| Error::Encode { what: name.clone(), message };
+        let request = mitogen_wire::to_value(&args)
+            .map_err(|error| unsendable(error.to_string()))
+            .and_then(|args| named(args).ok_or_else(|| unsendable("the arguments need names".to_owned())))
+            .and_then(|args| {
+                let (service, method) = (service.to_owned(), method.to_owned());
+                let call = mitogen_wire::body::CallService { service, method, args };
+                call.encode().map_err(|error| unsendable(error.to_string()))
+            });
+        PendingCall::request(self, Handle::CALL_SERVICE, name, request)
+    }
+
     /// A chain of calls: a failure cancels those that follow.
     pub fn chain(&self) -> CallChain {
         CallChain::new(self)
@@ -151,7 +175,7 @@ impl Context {
     /// Whether it is still connected. That can change at any moment: an answer of `true` promises
     /// nothing.
     pub fn is_connected(&self) -> bool {
-        self.shared.is_connected(self.info.id)
+        self.shared.info(self.info.id).is_some()
     }
 
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
@@ -167,6 +191,19 @@ impl Context {
     /// [`Error::Timeout`] when even a killed process did not go away.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.shared.shut_down(vec![Arc::clone(&self.info)]).await
+    }
+}
+
+/// Arguments by their names.
+fn named(args: Value) -> Option<Vec<(String, Value)>> {
+    match args {
+        Value::Kwargs(args) => Some(args),
+        Value::Dict(pairs) => {
+            pairs.into_iter().map(|(key, value)| Some((key.as_str()?.to_owned(), value))).collect()
+        }
+        Value::None => Some(Vec::new()),
+        Value::Tuple(args) | Value::List(args) if args.is_empty() => Some(Vec::new()),
+        _ => None,
     }
 }
 
@@ -194,5 +231,30 @@ impl Serialize for Context {
         // Peers refuse longer names.
         let name = self.info.name.chars().take(99).collect();
         Value::Context { id: self.info.id, name: Some(name) }.serialize(serializer)
+    }
+}
+
+/// A context that was named in a message: Python's `mitogen.core.Context` arrives as one.
+/// [`Router::resolve`](crate::Router::resolve) makes it usable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContextRef {
+    /// Which context.
+    pub id: ContextId,
+    /// What it is called where the message comes from.
+    pub name: Option<String>,
+}
+
+impl Serialize for ContextRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Value::Context { id: self.id, name: self.name.clone() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContextRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ContextRef, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Context { id, name } => Ok(ContextRef { id, name }),
+            other => Err(serde::de::Error::custom(format!("expected a Context, found {}", other.kind()))),
+        }
     }
 }

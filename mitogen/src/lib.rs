@@ -26,10 +26,11 @@
 //! | what | where |
 //! |---|---|
 //! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
-//! | connection methods | [`Local`], [`Ssh`] |
+//! | connection methods | [`Local`], [`Ssh`], [`Custom`] |
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
+//! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -43,13 +44,23 @@
 //! and `message`. The level is Python's: up to 9 trace, up to 19 debug, up to 29 info, up to 39
 //! warn, above that error. What a connection's tool (ssh) says comes with target `mitogen::tool`
 //! at level debug. Events are emitted by the task that reads the link, never under a lock.
+//!
+//! What the protocol does comes with two more targets: `mitogen::protocol`, at level debug, says what is
+//! started and how far it has come, which contexts and routes come and go, and which modules are asked
+//! for; `mitogen::frame`, at level trace, has the head of each frame. No event holds a payload.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod attempt;
 pub mod blocking;
 mod call;
 mod chain;
+mod channel;
 mod context;
+mod core;
+mod credit;
+mod effect;
+mod ending;
 mod engine;
 mod error;
 mod events;
@@ -59,27 +70,33 @@ mod info;
 mod link;
 mod modules;
 mod plans;
+mod protocol_log;
 mod receiver;
 mod remote_log;
 mod router;
 mod select;
+mod sender;
+mod service;
 mod shared;
 mod via;
 
 pub use call::{Call, PendingCall};
 pub use chain::CallChain;
-pub use context::Context;
+pub use channel::Channel;
+pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
 pub use exec::{Command, Output};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use mitogen_router::Access;
-pub use mitogen_transport::{ConnectError, FailureKind, HostKeys, Local, Method, Phase, Ssh};
+pub use mitogen_transport::{ConnectError, Custom, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
-pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
+pub use receiver::{Incoming, Receiver};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
+pub use sender::{Address, Sender, Sending};
+pub use service::{Caller, Policy, Request, Service};
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -1,26 +1,8 @@
 """What user code may ask of services: files of the controller or of any context that serves them, by upstream's protocol."""
-import sys
 from mitogen import api, core
-from mitogen.core import ENC_BYTES, Error, Kwargs, Message, to_text
+from mitogen.core import ENC_BYTES, Kwargs, Message, to_text
 
 CALL_SERVICE = 110
-
-
-def call_service_async(self, service_name, method_name, **kwargs):
-    """Starts a call of a service's method in that context; returns the receiver of its result."""
-    if not isinstance(service_name, (type(''), core.UnicodeType)):
-        service_name = service_name.name()
-    options = Kwargs(dict([(to_text(key), api.text_of(kwargs[key])) for key in kwargs]))
-    return self.send_async(Message.pickled((to_text(service_name), to_text(method_name), options), handle=CALL_SERVICE))
-
-
-def call_service(self, service_name, method_name, **kwargs):
-    """Calls a service's method in that context, and returns its result."""
-    return call_service_async(self, service_name, method_name, **kwargs).get().unpickle()
-
-
-core.Context.call_service_async = call_service_async
-core.Context.call_service = call_service
 
 
 class Service(object):
@@ -36,7 +18,7 @@ class FileService(Service):
         """Writes a file of that context to an open one. Returns (whether all of it came, its metadata)."""
         receiver = api.Receiver(core.router, respondent=context)
         try:
-            metadata = call_service(context, cls.name(), 'fetch', path=path, sender=receiver.to_sender())
+            metadata = context.call_service(cls.name(), 'fetch', path=path, sender=receiver.to_sender())
             metadata = dict([(str(key), metadata[key]) for key in Kwargs(metadata)])
             received = 0
             while 1:

@@ -146,7 +146,7 @@ async fn feed(mut receiver: Receiver, forward: tokio::sync::mpsc::Sender<Message
     loop {
         match tokio::time::timeout(STALL, receiver.next()).await {
             Ok(Ok(incoming)) => {
-                if forward.send(incoming.into_message()).await.is_err() {
+                if forward.send(incoming.into_parts().1).await.is_err() {
                     return Ok(());
                 }
             }

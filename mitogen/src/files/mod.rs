@@ -158,6 +158,7 @@ impl Files<'_> {
     /// # Errors
     /// [`Error::File`] when the path is relative or goes up by `..`.
     pub fn register(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        service::offer(self.router)?;
         self.server().register(ContextId::CONTROLLER, path.as_ref(), false).map_err(Error::from)
     }
 
@@ -166,6 +167,7 @@ impl Files<'_> {
     /// # Errors
     /// As [`Files::register`].
     pub fn register_prefix(&self, directory: impl AsRef<Path>) -> Result<(), Error> {
+        service::offer(self.router)?;
         self.server().register(ContextId::CONTROLLER, directory.as_ref(), true).map_err(Error::from)
     }
 
@@ -179,7 +181,7 @@ impl Files<'_> {
         self.server().window(neighbour.id())
     }
 
-    fn server(&self) -> &Server {
+    fn server(&self) -> &std::sync::Arc<Server> {
         self.router.shared().files()
     }
 }

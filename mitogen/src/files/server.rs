@@ -63,8 +63,8 @@ pub(super) struct Job {
     pub(super) input: Input,
     /// Raw chunks and an end, as upstream has it; else our own form.
     pub(super) plain: bool,
-    /// What the receiver is told first, and in answer to what.
-    pub(super) announce: Option<(Message, (Encoding, Bytes))>,
+    /// Tells the receiver what it will get.
+    pub(super) announce: Option<Announce>,
     /// Who waits for the end.
     pub(super) done: Option<oneshot::Sender<Result<(), FileError>>>,
     /// Who wants to know how far it is, and how far it is.
@@ -73,6 +73,9 @@ pub(super) struct Job {
     pub(super) sent: u64,
     pub(super) failure: Option<FileError>,
 }
+
+/// Tells a receiver what it will get.
+pub(super) type Announce = Box<dyn FnOnce() + Send>;
 
 /// Where a transfer's bytes come from.
 pub(super) enum Input {
@@ -88,7 +91,7 @@ pub(super) enum Input {
 
 /// What is done when the lock is released.
 enum Effect {
-    Announce(Message, (Encoding, Bytes)),
+    Announce(Announce),
     Begin(JobId, PathBuf, Input),
     End(Job, Ended),
 }
@@ -231,7 +234,7 @@ impl Server {
     fn run(self: &Arc<Self>, effect: Effect) {
         let Some(shared) = self.shared() else { return };
         match effect {
-            Effect::Announce(request, body) => shared.reply(&request, body),
+            Effect::Announce(announce) => announce(),
             Effect::Begin(job, path, Input::Opened(opened, how)) => self.begin(job, Ok((path, opened, how))),
             Effect::Begin(job, path, Input::Permitted(permit, expected)) => {
                 let server = Arc::clone(self);
@@ -295,9 +298,8 @@ impl State {
             match output {
                 Output::Announce { job } => {
                     // Before the job is known here it has nothing to announce.
-                    if let Some((request, body)) = self.jobs.get_mut(&job).and_then(|job| job.announce.take())
-                    {
-                        effects.push(Effect::Announce(request, body));
+                    if let Some(announce) = self.jobs.get_mut(&job).and_then(|job| job.announce.take()) {
+                        effects.push(Effect::Announce(announce));
                     }
                 }
                 Output::Begin { job } => {

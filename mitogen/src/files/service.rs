@@ -4,140 +4,107 @@ use super::error::FileError;
 use super::open;
 use super::options::TransferOptions;
 use super::server::{Input, Job, Server};
-use crate::shared::Shared;
-use bytes::Bytes;
-use mitogen_wire::body::{CallError, CallResult};
-use mitogen_wire::{ContextId, Encoding, Handle, Message, Value, pickle};
+use crate::error::{Error, RemoteError};
+use crate::router::Router;
+use crate::sender::Address;
+use crate::service::{Policy, Request};
+use mitogen_wire::{ContextId, Value};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The service's name.
+/// The service's name, and the class of its errors.
 const NAME: &str = "mitogen.service.FileService";
+const ERROR: &str = "mitogen.service.Error";
 
-impl Server {
-    /// A call of a service's method: `(service, method, Kwargs)`.
-    pub(crate) fn handle_call(self: &Arc<Self>, message: Message) {
-        let Some(shared) = self.shared().filter(|_| !message.is_dead()) else { return };
-        let shared = &shared;
-        let fail = |kind: &str, text: &str| {
-            if let Ok(body) = CallError::new(kind, text, None).encode() {
-                shared.reply(&message, body);
-            }
-        };
-        let Some((service, method, options)) = read(&message) else {
-            return fail("mitogen.service.Error", "Invalid message format.");
-        };
-        if service != NAME {
-            let text = format!(
-                "Service '{service}' is not yet activated in this context, and the caller is not privileged, \
-                 therefore autoactivation is disabled."
-            );
-            return fail("mitogen.service.Error", &text);
+/// Offers the service, unless it is offered already.
+pub(super) fn offer(router: &Router) -> Result<(), Error> {
+    let server = Arc::clone(router.shared().files());
+    let handle = move |request: Request| {
+        let server = Arc::clone(&server);
+        async move { handle(server, request).await }
+    };
+    match router.serve(NAME, Policy::anyone(), handle) {
+        Ok(service) => {
+            service.keep();
+            Ok(())
         }
-        let path = options.get("path").and_then(path_of);
-        match method.as_str() {
-            "acknowledge" => {
-                // It wants no answer, whatever its head says.
-                if let Some(size) = options.get("size").and_then(Value::as_u64) {
-                    self.acknowledged(message.src, usize::try_from(size).unwrap_or(usize::MAX));
-                }
-            }
-            "fetch" => {
-                let Some(path) = path else {
-                    return fail("mitogen.service.Error", "Required argument 'path' missing.");
-                };
-                match options.get("sender") {
-                    Some(&Value::Sender { context, handle }) if context == message.src => {
-                        self.fetch(shared, message, path, handle);
-                    }
-                    Some(Value::Sender { .. }) => {
-                        fail("mitogen.service.Error", "sender= kwarg context must match requestee context");
-                    }
-                    _ => fail("mitogen.service.Error", "Required argument 'sender' missing."),
-                }
-            }
-            "register" | "register_prefix" => {
-                let Some(path) = path else {
-                    return fail("mitogen.service.Error", "Required argument 'path' missing.");
-                };
-                match self.register(message.auth, &path, method == "register_prefix") {
-                    Ok(()) => shared.reply(&message, none()),
-                    Err(_) if message.auth != ContextId::CONTROLLER => {
-                        let text =
-                            format!("Caller is not authorized to invoke '{method}' of service '{NAME}'");
-                        fail("mitogen.service.Error", &text);
-                    }
-                    Err(error) => fail("mitogen.service.Error", &error.message),
-                }
-            }
-            _ => fail("mitogen.service.Error", &format!("No such method: '{method}'")),
+        Err(Error::NameTaken { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(text: impl Into<String>) -> RemoteError {
+    RemoteError::new(ERROR, text)
+}
+
+async fn handle(server: Arc<Server>, request: Request) -> Result<Option<()>, RemoteError> {
+    match request.method() {
+        "acknowledge" => {
+            let size: u64 = request.arg("size")?;
+            server.acknowledged(request.from(), usize::try_from(size).unwrap_or(usize::MAX));
+            Ok(None)
         }
-    }
-
-    fn fetch(self: &Arc<Self>, shared: &Arc<Shared>, request: Message, path: PathBuf, handle: Handle) {
-        let (server, shared) = (Arc::clone(self), Arc::clone(shared));
-        // Files are not opened where links are read.
-        tokio::task::spawn_blocking(move || {
-            let result = server.prepare_fetch(&shared, &request, path, handle);
-            if let Err(error) = result.and_then(|job| server.queue(job).map(drop))
-                && let Ok(body) = CallError::new("mitogen.service.Error", &error.message, None).encode()
-            {
-                shared.reply(&request, body);
+        "fetch" => {
+            // Files are not opened where links are read.
+            let fetched = tokio::task::spawn_blocking(move || fetch(&server, request)).await;
+            fetched.map_err(|error| refused(error.to_string()))?.map(|()| None)
+        }
+        method @ ("register" | "register_prefix") => {
+            let path = path(&request)?;
+            let who = request.caller().authority();
+            match server.register(who, &path, method == "register_prefix") {
+                Ok(()) => Ok(None),
+                Err(_) if who != ContextId::CONTROLLER => {
+                    Err(refused(format!("Caller is not authorized to invoke '{method}' of service '{NAME}'")))
+                }
+                Err(error) => Err(refused(error.message)),
             }
-        });
+        }
+        method => Err(request.unknown_method(method)),
     }
+}
 
-    fn prepare_fetch(
-        &self,
-        shared: &Shared,
-        request: &Message,
-        path: PathBuf,
-        handle: Handle,
-    ) -> Result<Job, FileError> {
-        let permit = self.permit(request.auth, &path)?;
+fn fetch(server: &Arc<Server>, request: Request) -> Result<(), RemoteError> {
+    let path = path(&request)?;
+    let to: Address = request.arg("sender")?;
+    if to.context != request.from() {
+        return Err(refused("sender= kwarg context must match requestee context"));
+    }
+    let authority = request.caller().authority();
+    let open = || -> Result<Job, FileError> {
+        let permit = server.permit(authority, &path)?;
         let opened = open::permitted(&path, &permit)?;
-        let metadata = describe(&opened.metadata);
-        let body = pickle::write(&metadata).unwrap_or_default();
         let gone = || FileError::ended(&path, mitogen_fileservice::Ended::Gone);
+        let stream = server.shared().and_then(|shared| shared.route(to.context)).ok_or_else(gone)?;
+        let metadata = describe(&opened.metadata);
         Ok(Job {
-            stream: shared.route(request.src).ok_or_else(gone)?,
-            receiver: request.src,
-            handle,
+            stream,
+            receiver: to.context,
+            handle: to.handle,
+            path: path.clone(),
             total: Some(opened.metadata.len()),
             input: Input::Permitted(permit, opened.metadata),
             plain: true,
-            announce: Some((request.clone(), (Encoding::Pickle, body))),
+            announce: Some(Box::new(move || {
+                // It is plain values.
+                let _ = request.answer(metadata);
+            })),
             done: None,
             options: TransferOptions::new(),
             sent: 0,
             failure: None,
-            path,
         })
-    }
-}
-
-fn none() -> (Encoding, Bytes) {
-    (Encoding::Pickle, pickle::write(&Value::None).unwrap_or_default())
-}
-
-fn read(message: &Message) -> Option<(String, String, Value)> {
-    let Ok(CallResult::Returned(Value::Tuple(words))) = CallResult::decode(message) else { return None };
-    let [service, method, options] = <[Value; 3]>::try_from(words).ok()?;
-    let text = |value: &Value| {
-        value.as_bytes().map_or_else(
-            || value.as_str().map(str::to_owned),
-            |bytes| std::str::from_utf8(bytes).ok().map(str::to_owned),
-        )
     };
-    matches!(options, Value::Kwargs(_) | Value::Dict(_)).then_some(())?;
-    Some((text(&service)?, text(&method)?, options))
+    open().and_then(|job| server.queue(job)).map(drop).map_err(|error| refused(error.message))
 }
 
-fn path_of(value: &Value) -> Option<PathBuf> {
-    let bytes = value.as_bytes().or_else(|| value.as_str().map(str::as_bytes))?;
-    Some(Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned())
+fn path(request: &Request) -> Result<PathBuf, RemoteError> {
+    let value: Value = request.arg("path")?;
+    let bytes = value.as_bytes().or_else(|| value.as_str().map(str::as_bytes));
+    let bytes = bytes.ok_or_else(|| refused("Required argument 'path' missing."))?;
+    Ok(Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned())
 }
 
 /// As upstream has it, but with the owner and group that the file really has.

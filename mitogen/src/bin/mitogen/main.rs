@@ -35,7 +35,7 @@ use console::Console;
 use fleet::{Fleet, Task};
 use outcome::exit;
 use password::{Password, Unasked};
-use std::{io, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 fn main() -> ExitCode {
     let (common, command) = Cli::parse().settle();
@@ -70,7 +70,11 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             return print(console, &command::generated::man(&args).map_err(Fault::Usage)?);
         }
         Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
-        Command::Exec(args) => Task::Work(command::exec::work(args, timeout)),
+        Command::Exec(args) if is_stdin(&args.stdin) && is_stdin(&common.targets_file) => {
+            let why = "stdin can be read only once: by --targets-file, or by --stdin";
+            return Err(Fault::Usage(why.to_owned()));
+        }
+        Command::Exec(args) => Task::Work(command::exec::work(args, timeout).map_err(Fault::Usage)?),
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
@@ -99,7 +103,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .map(|target| connect::place(target, &common, password.as_ref()))
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
-        let forks = common.forks.unwrap_or(32) as usize;
+        let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
         let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
         Ok(fleet.run(report).await)
     });
@@ -126,6 +130,11 @@ async fn password(common: &Common) -> Result<Option<Password>, Fault> {
             "--ask-pass: the terminal gave no password: {error}; there is --password-file"
         ))),
     }
+}
+
+/// Whether one of these names our own standard input.
+fn is_stdin<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> bool {
+    paths.into_iter().any(|path| path.as_os_str() == "-")
 }
 
 fn print(console: &Console, text: &[u8]) -> Result<u8, Fault> {
