@@ -66,7 +66,9 @@ impl Landing {
         }
         let fail = |error: &io::Error| FileError::io(&path, error);
         let mut target = path.clone();
-        if std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
+        if !is_own_descriptor(&path)
+            && std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink())
+        {
             target = path.canonicalize().map_err(|error| fail(&error))?;
         }
         let old = match std::fs::metadata(&target) {
@@ -215,8 +217,7 @@ fn check_old(path: &Path, old: &Metadata) -> Result<bool, FileError> {
     if kind.is_dir() {
         return Err(FileError::new(path, FileErrorKind::Directory, "it is a directory"));
     }
-    let stdout = path.starts_with("/dev") || path.starts_with("/proc/self/fd");
-    if kind.is_char_device() || kind.is_fifo() && stdout {
+    if kind.is_char_device() || is_own_descriptor(path) && !kind.is_block_device() {
         return Ok(true);
     }
     if !kind.is_file() {
@@ -226,6 +227,12 @@ fn check_old(path: &Path, old: &Metadata) -> Result<bool, FileError> {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
         .map_err(|error| FileError::io(path, &error.into()))?;
     Ok(false)
+}
+
+/// Whether it names what is open already: standard output, whatever that is.
+fn is_own_descriptor(path: &Path) -> bool {
+    let named = ["/dev/stdout", "/dev/stderr"].into_iter().any(|name| path == Path::new(name));
+    named || ["/dev/fd", "/proc/self/fd"].into_iter().any(|above| path.starts_with(above))
 }
 
 fn directory_of(path: &Path) -> &Path {

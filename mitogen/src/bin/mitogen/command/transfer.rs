@@ -51,7 +51,7 @@ impl Transfers {
             .compress(args.compress)
             .verify(args.verify)
             .sync(!args.no_sync);
-        let bar = ProgressBar::no_length();
+        let bar = ProgressBar::new(0);
         let target = match console.shows_progress() {
             true => ProgressDrawTarget::term_like_with_hz(Box::new(Line::new(console.clone())), 10),
             false => ProgressDrawTarget::hidden(),
