@@ -240,15 +240,16 @@ async fn stream(router: &Router, mebibytes: usize, python: &str, memory: bool) -
     let context = connected(router, python).await?;
     let pid: u32 = context.call("os.getpid", ()).await?;
     let mut receiver = router.receiver()?;
-    let code = "\
-import mitogen.core\n\
-def f(sender, count):\n\
-    data = b'x' * 131072\n\
-    for _ in range(count):\n\
-        sender.send(mitogen.core.Message(enc=0x4d4b, data=data)) if 0 else sender.send(data)\n\
-import mitogen\n\
-mitogen.bench = f\n";
-    context.call::<Value>("builtins:exec", (code,)).await?;
+    let code = r"
+import mitogen
+def bench(sender, count):
+    data = b'x' * 131072
+    for _ in range(count):
+        sender.send(data)
+mitogen.bench = bench
+";
+    let globals = std::collections::BTreeMap::from([("__name__", "bench")]);
+    context.call::<Value>("builtins:exec", (code, globals)).await?;
     let count = mebibytes * 8;
     let before = status(&pid.to_string(), "VmRSS")?;
     let start = Instant::now();
