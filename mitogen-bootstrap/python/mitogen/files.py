@@ -20,7 +20,7 @@ HOLE_COST = 4096
 # What is no longer than this travels with the request or the answer itself.
 INLINE = 65536
 # Threads for requests, and seconds without a sign of life of a receiver.
-THREADS = 4
+THREADS = 2
 STALL = 60
 SEEK_DATA = 3
 SEEK_HOLE = 4
@@ -674,10 +674,16 @@ def work():
         msg = result = options = None
 
 
+def prime():
+    """Has the C library keep the memory of chunks, which it would get from the system and give back each time: that costs more than a signature."""
+    BytesType().ljust(1 << 22)
+
+
 def start():
     """Gets ready for requests."""
     from mitogen import landing
     if HANDLE not in core.router.handlers:
         sys.modules['mitogen'].econtext.broker.at_end.append(landing.clean_up)
+        prime()
         core.router.handlers[HANDLE] = handle_request, True, True, None
     return True

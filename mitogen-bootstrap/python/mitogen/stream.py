@@ -10,6 +10,8 @@ from mitogen.wire import EMPTY, HEADER, HEADER_LEN, unpack
 READ = 65536
 JOIN = 131072
 QUEUE = 64 << 20
+# The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
+EMPTY.ljust(1 << 22)
 
 
 class Decoder(wire.Decoder):

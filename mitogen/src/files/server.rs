@@ -99,6 +99,9 @@ enum Effect {
 impl Server {
     pub(crate) fn new(sizing: Sizing) -> Server {
         let machine = FileServer::new(Limits::default(), sizing);
+        // The C library keeps the memory of chunks from here on, instead of getting it from the system each
+        // time, when it has once been given back more.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
         Server {
             shared: OnceLock::new(),
             epoch: Instant::now(),
