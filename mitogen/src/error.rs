@@ -192,6 +192,9 @@ pub enum LostReason {
     /// The router was closed.
     #[error("the router is closed")]
     RouterClosed,
+    /// It detached, or one that leads to it did: it lives on without this program.
+    #[error("it has detached")]
+    Detached,
     /// A context between here and there said so.
     #[error("the respondent Context has disconnected")]
     Disconnected,

@@ -62,6 +62,7 @@ mod credit;
 mod effect;
 mod ending;
 mod engine;
+mod equip;
 mod error;
 mod events;
 mod exec;

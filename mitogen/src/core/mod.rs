@@ -32,6 +32,10 @@ use tokio::sync::oneshot;
 use waiters::Waiters;
 pub(crate) use waiters::{Reply, Waiter};
 
+/// Where a context is told that nobody wants what it is to start. A private handle: only our own agent
+/// listens there.
+const CANCEL_PLAN: Handle = Handle(203);
+
 /// One router's state. Only ever touched under its lock.
 pub(crate) struct Core {
     machine: mitogen_router::Router,
@@ -114,14 +118,17 @@ impl Core {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
-            self.finish_attempt(id);
+        } else if let Some(via) = self.contexts.give_up(id) {
+            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
+            if !self.waiters.abandon(reply, id) {
+                self.finish_attempt(id);
+            }
         }
     }
 
-    /// Asks a context to end, once.
+    /// Asks a context to end, once; unless it has detached.
     pub(crate) fn shut_down(&mut self, id: ContextId) {
-        if self.contexts.get(id).is_some_and(|info| info.begin_shutdown()) {
+        if self.contexts.get(id).is_some_and(|info| !info.is_detached() && info.begin_shutdown()) {
             self.machine.send(id, Shutdown::HANDLE, Shutdown.encode());
         }
     }
@@ -279,6 +286,11 @@ impl Core {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
+                Output::Detaching { link } => {
+                    if let Some(info) = self.contexts.get(link) {
+                        info.set_detached(true);
+                    }
+                }
                 Output::Rejected { link, src, handle, why } => {
                     let (name, first) = (self.name_of(link), self.links.offend(link));
                     effects.push(Effect::Rejected { name, first, src, handle, why });
@@ -346,7 +358,11 @@ impl Core {
         }
         let Some(info) = info else { return };
         // A neighbour's reason was set by its link.
-        info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
+        info.lose(|| match () {
+            () if info.is_detached() => LostReason::Detached,
+            () if info.is_shutting_down() => LostReason::ShutDown,
+            () => LostReason::Disconnected,
+        });
         if info.parent.is_some() {
             info.end();
         }

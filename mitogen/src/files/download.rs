@@ -71,7 +71,7 @@ pub(super) async fn one(
         ("verify", Value::Bool(options.verify)),
     ];
     if let (1.., Some(digest)) = (landing.have, &landing.digest) {
-        send.push(("have", Value::Int(landing.have as i64)));
+        send.push(("there", Value::Int(landing.have as i64)));
         send.push(("digest", Value::Text(digest.clone())));
     }
     if let Some(bytes) = context.shared.fixed_window() {

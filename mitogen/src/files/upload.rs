@@ -164,7 +164,7 @@ impl Receiver {
             context: context.clone(),
             begun,
             wait,
-            have: answer.get("have").and_then(Value::as_u64).unwrap_or_default(),
+            have: answer.get("there").and_then(Value::as_u64).unwrap_or_default(),
             digest: answer.get("digest").and_then(Value::as_str).map(str::to_owned),
         })
     }
@@ -411,7 +411,7 @@ fn outputs<'a>(
         let pairs = outs.iter().map(|(context, handle)| {
             Value::Tuple(vec![Value::Int(i64::from(context.0)), Value::Int(i64::from(handle.0))])
         });
-        let options = vec![("outputs", Value::List(pairs.collect()))];
+        let options = vec![("receivers", Value::List(pairs.collect()))];
         let answer = ask(&context, Path::new("(relay)"), "relay", options)?.answer().await?;
         let relay = Begun::new(&context, &answer)?;
         let place = (id, relay.id);
