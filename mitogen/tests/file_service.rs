@@ -74,7 +74,9 @@ async fn load(context: &Context) {
         let globals = std::collections::BTreeMap::from([("__name__", "x")]);
         context.call::<()>(builtin, (CODE, globals)).await.unwrap();
     } else {
-        let code = format!("__import__('code').InteractiveInterpreter({{'__name__': 'x'}}).runcode(compile({CODE:?}, 'x', 'exec'))");
+        let code = format!(
+            "__import__('code').InteractiveInterpreter({{'__name__': 'x'}}).runcode(compile({CODE:?}, 'x', 'exec'))"
+        );
         context.call::<()>("__builtin__:eval", (code,)).await.unwrap();
     }
 }
@@ -169,7 +171,8 @@ async fn what_is_not_registered_is_refused_whatever_way_is_tried() {
     refused(ask("fetch", Value::Dict(vec![path(&open.join("good"))])).await, "sender");
     refused(fetch(&context, &secret).await, words);
     let other = connect(&router, &interpreters()[0]).await;
-    let foreign = Call::new("mitogen:test_foreign").arg(open.join("good").to_str().unwrap()).arg(other.id().0);
+    let foreign =
+        Call::new("mitogen:test_foreign").arg(open.join("good").to_str().unwrap()).arg(other.id().0);
     refused(context.start::<Value>(foreign).await, "sender= kwarg context must match requestee context");
     // Acknowledging what was never sent changes nothing.
     let size = (Value::Text("size".into()), Value::Int(1 << 40));

@@ -107,7 +107,9 @@ async fn small(router: &Router, count: usize, python: &str) -> Samples {
     context.upload(place.0.join("a/0"), place.0.join("b/0")).await?;
     let start = Instant::now();
     let mut uploads = futures_util::stream::iter(0..count)
-        .map(|number| context.upload(place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}"))))
+        .map(|number| {
+            context.upload(place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}")))
+        })
         .buffer_unordered(64);
     while let Some(done) = uploads.next().await {
         done?;

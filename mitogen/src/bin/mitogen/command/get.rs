@@ -8,8 +8,7 @@ use crate::{cli::GetArgs, console::Console, outcome::Answer};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mitogen::{Context, Error, files::Entry};
 use std::{
-    fs,
-    io,
+    fs, io,
     os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
     sync::Arc,

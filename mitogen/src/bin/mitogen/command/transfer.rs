@@ -9,8 +9,7 @@ use crate::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use mitogen::{Error, TransferOptions, files::Progress};
 use std::{
-    fmt,
-    io,
+    fmt, io,
     path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     sync::{Arc, Mutex, PoisonError},
@@ -117,7 +116,9 @@ pub(super) async fn within<T>(
     let Some(limit) = limit else { return work.await.map_err(|error| Failure::from(&error)) };
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result.map_err(|error| Failure::from(&error)),
-        Err(_) => Err(Failure::new(Kind::Timeout, format!("{what}: no end within {} s", limit.as_secs_f64()))),
+        Err(_) => {
+            Err(Failure::new(Kind::Timeout, format!("{what}: no end within {} s", limit.as_secs_f64())))
+        }
     }
 }
 
