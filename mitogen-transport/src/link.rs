@@ -286,21 +286,33 @@ impl FrameWriter {
     /// # Errors
     /// What ended the link, if something did.
     pub async fn flushed(&self) -> Result<(), LinkError> {
-        loop {
-            let idle = self.shared.idle.notified();
-            tokio::pin!(idle);
-            idle.as_mut().enable();
-            {
-                let outbox = self.shared.outbox();
-                if let OutboxState::Failed(error) = &outbox.state {
-                    return Err(error.clone());
-                }
-                if outbox.queued() == 0 {
-                    return Ok(());
-                }
-            }
-            idle.await;
-        }
+        self.shared.flushed().await
+    }
+
+    /// Sees the queue without keeping the link open.
+    pub fn watch(&self) -> QueueWatch {
+        QueueWatch { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Sees the queue of a [`FrameWriter`].
+#[derive(Clone, Debug)]
+pub struct QueueWatch {
+    shared: Arc<Shared>,
+}
+
+impl QueueWatch {
+    /// How many bytes wait.
+    pub fn queued(&self) -> usize {
+        self.shared.outbox().queued()
+    }
+
+    /// As [`FrameWriter::flushed`].
+    ///
+    /// # Errors
+    /// What ended the link, if something did.
+    pub async fn flushed(&self) -> Result<(), LinkError> {
+        self.shared.flushed().await
     }
 }
 
@@ -313,6 +325,24 @@ impl Drop for FrameWriter {
 impl Shared {
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn flushed(&self) -> Result<(), LinkError> {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            {
+                let outbox = self.outbox();
+                if let OutboxState::Failed(error) = &outbox.state {
+                    return Err(error.clone());
+                }
+                if outbox.queued() == 0 {
+                    return Ok(());
+                }
+            }
+            idle.await;
+        }
     }
 
     fn close(&self) {

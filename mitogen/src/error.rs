@@ -140,6 +140,10 @@ pub enum Error {
         name: String,
     },
 
+    /// A file cannot be read, written or sent; it says which, where and why.
+    #[error(transparent)]
+    File(Box<crate::files::FileError>),
+
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]
     Closed,

@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
 use mitogen_router::Outbox;
 use mitogen_transport::{
-    Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, ToolLines, Waiting,
+    Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
 };
 use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
 use std::io;
@@ -55,6 +55,11 @@ impl Wire {
     /// A link on which control overtakes what waits.
     fn new(writer: FrameWriter) -> Wire {
         Wire(writer.with_waiting(Box::new(Lanes(Outbox::new()))))
+    }
+
+    /// Sees what is queued.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        self.0.watch()
     }
 
     /// Writes at once what the link takes, and queues the rest.

@@ -30,6 +30,8 @@ READ = 65536
 MUCH = 262144
 JOIN = 131072
 QUEUE = 64 << 20
+# The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
+EMPTY.ljust(1 << 22)
 SMALL = 4096
 FAIR = 65536
 # Where a frame names the two that talk, and the handle; two handles as they stand there.

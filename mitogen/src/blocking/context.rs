@@ -2,11 +2,12 @@
 
 use super::Sender;
 use crate::engine::Engine;
-use crate::{Call, Command, Error, Handle, Method, Output, Phase};
+use crate::{Call, Command, Error, Handle, Method, Output, Phase, TransferOptions, Transferred};
 use mitogen_wire::ContextId;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +121,32 @@ impl Context {
     /// As there.
     pub fn exec(&self, command: Command) -> Result<Output, Error> {
         self.engine.block_on(self.inner.exec(command))
+    }
+
+    /// See [`crate::Context::upload_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upload(
+        &self,
+        local: impl AsRef<Path>,
+        remote: impl AsRef<Path>,
+        options: &TransferOptions,
+    ) -> Result<Transferred, Error> {
+        self.engine.block_on(self.inner.upload_with(local.as_ref(), remote.as_ref(), options))
+    }
+
+    /// See [`crate::Context::download_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn download(
+        &self,
+        remote: impl AsRef<Path>,
+        local: impl AsRef<Path>,
+        options: &TransferOptions,
+    ) -> Result<Transferred, Error> {
+        self.engine.block_on(self.inner.download_with(remote.as_ref(), local.as_ref(), options))
     }
 
     /// See [`crate::Context::ping`].
