@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod connect;
+mod credentials;
 mod error;
 mod fd;
 mod link;
@@ -26,9 +27,13 @@ mod spawn;
 mod tool;
 
 pub use connect::{Connected, connect, connect_observed};
+pub use credentials::{Credential, Credentials, Question};
 pub use error::ConnectError;
 pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, Stream};
-pub use method::{Custom, HostKeys, Local, Method, Ssh};
+pub use method::{
+    Buildah, Custom, Doas, Docker, HostKeys, Incus, Jail, Kubectl, Local, Lxc, Lxd, Method, OptionError,
+    OptionValue, Podman, Setns, Ssh, Su, Sudo,
+};
 pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
 pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};
 pub use process::Process;
