@@ -134,6 +134,8 @@ pub struct Handshake {
     /// The secret that a refusal is about.
     last_sent: Option<SecretName>,
     exit: Option<Exit>,
+    /// Whether the shell has said that it found no interpreter.
+    found_nothing: bool,
     /// Channels that may still bring something; all closed and the exit known = decided.
     open: Open,
     outputs: VecDeque<Output>,
@@ -166,6 +168,7 @@ impl Handshake {
             question: Question::Open,
             last_sent: None,
             exit: None,
+            found_nothing: false,
             open: Open {
                 stdout: true,
                 stderr: plan.wiring.stderr == Stderr::Apart,
@@ -185,7 +188,10 @@ impl Handshake {
     /// The tool could not be started; `text` says why.
     pub fn handle_spawn_error(&mut self, kind: FailureKind, text: &str) {
         self.lines.feed(Source::Stderr, text.as_bytes());
-        self.fail(kind, None);
+        // EMFILE and ENFILE, as Rust and Python print them.
+        let crowded = ["os error 24)", "os error 23)", "Errno 24]", "Errno 23]", "Too many open files"];
+        let hint = "raise the limit of open files (ulimit -n), or connect to fewer at once".to_owned();
+        self.fail(kind, crowded.iter().any(|sign| text.contains(sign)).then_some(hint));
     }
 
     /// Bytes came on the comms channel.
@@ -243,6 +249,9 @@ impl Handshake {
     /// The comms channel has ended.
     pub fn handle_stdout_eof(&mut self) {
         self.open.stdout = false;
+        if self.found_nothing {
+            return self.fail_no_interpreter();
+        }
         self.conclude_if_over();
     }
 
@@ -271,6 +280,9 @@ impl Handshake {
 
     /// The deadline has passed.
     pub fn handle_deadline(&mut self) {
+        if self.found_nothing {
+            return self.fail_no_interpreter();
+        }
         let hint = self.hint.clone();
         let pending = self.lines.partial(Source::Terminal);
         if self.phase() == Phase::Login && !pending.trim().is_empty() && self.question == Question::Open {
@@ -321,12 +333,11 @@ impl Handshake {
                     self.enter(Phase::Interpreter);
                 }
                 self.enter(Phase::FirstStage);
+                self.found_nothing = false;
                 self.outputs.push_back(Output::SendPreamble);
             }
-            (phase, Marker::Ec9) if phase <= Phase::FirstStage => {
-                let hint = "install python3 on the target, or name its interpreter".to_owned();
-                self.fail_in(Phase::Interpreter, FailureKind::NoInterpreter, Some(hint));
-            }
+            // Not the last word yet: a shell that prints what it is about to run prints this, too.
+            (phase, Marker::Ec9) if phase <= Phase::FirstStage => self.found_nothing = true,
             (Phase::FirstStage, Marker::Ec1) => self.enter(Phase::Agent),
             (Phase::Agent, Marker::Ec2) if self.exit.is_some() => self.fail_background(),
             (Phase::Agent, Marker::Ec2) => {

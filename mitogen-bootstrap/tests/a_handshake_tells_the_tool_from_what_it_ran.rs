@@ -92,3 +92,13 @@ fn a_tool_that_leaves_somebody_in_its_place_is_not_waited_for() {
     assert_eq!(late.kind, FailureKind::Background);
     assert!(late.hint.is_some_and(|hint| hint.contains("ForkAfterAuthentication=no")));
 }
+
+#[test]
+fn a_shell_that_prints_what_it_will_run_does_not_hide_the_interpreter() {
+    let failure = failure(true, |machine| {
+        machine.handle_stdout(b"+ for p in python3 python\r\n+ echo EC9\r\n+ echo EC0\r\nEC0\r\n");
+        assert_eq!(machine.phase(), Phase::FirstStage);
+        end(machine, 2);
+    });
+    assert_eq!((failure.phase, failure.kind), (Phase::FirstStage, FailureKind::Ended));
+}

@@ -24,8 +24,8 @@ class ExternalContext(object):
         self.broker = broker = Broker()
         self.master = router.context_by_id(0, 'master')
         self.parent = router.context_by_id(parents[0], 'parent')
-        fds = [os.dup(100), os.dup(1), broker.reader, broker.writer]
-        os.close(100)
+        fds = [os.dup(60), os.dup(1), broker.reader, broker.writer]
+        os.close(60)
         chains = None, None
         key = config['key'].encode()
         if key:

@@ -88,7 +88,7 @@ def close_stdio():
         os.close(fd)
 
 def state():
-    return [sys.executable, 'ARGV0' in os.environ, '__main__' in sys.modules, os.read(0, 1), [fd for fd in (100, 101) if is_open(fd)]]
+    return [sys.executable, 'ARGV0' in os.environ, '__main__' in sys.modules, os.read(0, 1), [fd for fd in (60, 61) if is_open(fd)]]
 
 def is_open(fd):
     try:

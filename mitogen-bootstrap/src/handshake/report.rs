@@ -74,7 +74,7 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
     match reason {
         "timeout" => machine.handle_deadline(),
         "noise" => machine.fail_noise(),
-        "no-python" => machine.handle_marker(Marker::Ec9, &[]),
+        "no-python" => machine.fail_no_interpreter(),
         "asked" => {
             machine.recall_question(get("refused").as_bool().unwrap_or(false));
             machine.consider_question(get("echo").as_bool().unwrap_or(false), true);

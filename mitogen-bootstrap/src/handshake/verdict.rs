@@ -18,6 +18,9 @@ impl Handshake {
             Some(Exit::Status(status)) => Some(status),
             _ => None,
         };
+        if self.found_nothing {
+            return self.fail_no_interpreter();
+        }
         let phase = self.phase();
         if phase <= Phase::Interpreter
             && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
@@ -30,7 +33,12 @@ impl Handshake {
                 (kind, _) => self.fail(kind, Some(advice)),
             };
         }
-        let crashed = phase >= Phase::FirstStage && self.lines.any(|l| l.starts_with("Traceback ("));
+        let crashed = phase >= Phase::FirstStage
+            && self.lines.any(|l| {
+                ["Traceback (", "Fatal Python error: ", "ImportError: No module named site"]
+                    .iter()
+                    .any(|start| l.starts_with(start))
+            });
         // What the boot command's own reader says at the end of its input.
         let starved = crashed
             && phase == Phase::FirstStage
@@ -39,18 +47,28 @@ impl Handshake {
             Some(0) if phase <= Phase::FirstStage && self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {
                 let hint = "check the interpreter's path on the target".to_owned();
-                self.fail_in(phase.min(Phase::Interpreter), FailureKind::Exec, Some(hint));
+                let phase =
+                    if self.is_passed_on(127) { Phase::Interpreter } else { phase.min(Phase::Interpreter) };
+                self.fail_in(phase, FailureKind::Exec, Some(hint));
             }
             _ if starved => {
-                let hint = "the tool must pass its standard input on; with ssh: the option StdinNull=no";
+                let hint = "the tool must pass its standard input on (with ssh: the option StdinNull=no), \
+                            and login scripts must leave it open";
                 self.fail(FailureKind::NoInput, Some(hint.into()));
             }
             _ if crashed => {
-                let hint = "the traceback above is the interpreter's; is its standard library whole?";
+                // The first of the two interpreters does not look at the environment.
+                let hint = match phase {
+                    Phase::Agent => {
+                        "the words above are the interpreter's; are PYTHONHOME and PYTHONPATH over there right?"
+                    }
+                    _ => "the words above are the interpreter's; is its standard library whole?",
+                };
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
             Some(status) if phase == Phase::Login && self.is_passed_on(status) => {
-                let hint = "the account may have no shell (nologin), or be limited to one command (sftp)";
+                let hint = "the account may have no shell (nologin), be limited to one command (sftp), \
+                            or have a login script that fails";
                 self.fail_in(Phase::Interpreter, FailureKind::NotRun, Some(hint.into()));
             }
             _ => {
@@ -64,6 +82,11 @@ impl Handshake {
     fn is_passed_on(&self, status: i32) -> bool {
         let mut own = self.rules.iter().filter_map(|rule| rule.status).peekable();
         own.peek().is_some() && own.all(|own| own != status)
+    }
+
+    pub(super) fn fail_no_interpreter(&mut self) {
+        let hint = "install python3 on the target, or name its interpreter".to_owned();
+        self.fail_in(Phase::Interpreter, FailureKind::NoInterpreter, Some(hint));
     }
 
     /// The tool has ended, and somebody goes on in its place who is not our child.

@@ -103,7 +103,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .map(|target| connect::place(target, &common, password.as_ref()))
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
-        let forks = common.forks.unwrap_or(32) as usize;
+        let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
         let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
         Ok(fleet.run(report).await)
     });
