@@ -14,6 +14,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tcsh", "a login shell with other quoting"),
     ("zsh", "another login shell"),
     ("fish", "a third one"),
+    ("sudo", "to become another user"),
+    ("opendoas", "another way to that"),
+    ("locales", "the languages in which sudo and su ask"),
     ("procps", "ps, by which tests see what a context looks like from outside"),
 ];
 

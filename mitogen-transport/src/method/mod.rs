@@ -179,7 +179,7 @@ impl Method {
 }
 
 /// The options that every method has, and those of upstream's that are settings of the whole tree here.
-const COMMON_KEYS: &[&str] = &["python_path", "connect_timeout", "name"];
+const COMMON_KEYS: &[&str] = &["python", "connect_timeout", "name"];
 const IGNORED_KEYS: &[&str] = &["debug", "profiling", "unidirectional", "max_message_size", "remote_name"];
 
 fn known<K: Kind>() -> Vec<&'static str> {

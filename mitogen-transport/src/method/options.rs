@@ -28,6 +28,12 @@ impl From<&str> for OptionValue {
     }
 }
 
+impl From<f64> for OptionValue {
+    fn from(number: f64) -> OptionValue {
+        OptionValue::Number(number)
+    }
+}
+
 /// Why an option is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use super::{Common, common_options};
 use crate::credentials::Credential;
 use crate::quote;
 use mitogen_bootstrap::boot_command;
-use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Prompt, Wiring};
+use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Pattern, Prompt, Wiring};
 
 const PASSWORD: &str = "password";
 
@@ -131,7 +131,12 @@ fn failures() -> Vec<FailureRule> {
     let again = "check the password";
     let expired = "change it by hand once";
     let shell = "give it a shell, or name one with the option `shell`";
+    let gone = "the account has expired";
     vec![
+        FailureRule {
+            also: Some(Pattern::contains("our account has expired")),
+            ..rule(&["su: ", "uthentication failure"], Kind::AccountUnusable, gone)
+        },
         rule(&["su: ", "uthentication failure"], Kind::AuthRefused, again),
         rule(&["su: incorrect password"], Kind::AuthRefused, again),
         starts("su: Sorry", Kind::AuthRefused, again),
@@ -150,8 +155,8 @@ fn failures() -> Vec<FailureRule> {
             "su is for group wheel there",
         ),
         rule(&["This account is currently not available"], Kind::AccountUnusable, shell),
-        rule(&["our account has expired"], Kind::AccountUnusable, "the account has expired"),
-        rule(&["su: User account has expired"], Kind::AccountUnusable, "the account has expired"),
+        rule(&["our account has expired"], Kind::AccountUnusable, gone),
+        rule(&["su: User account has expired"], Kind::AccountUnusable, gone),
         rule(&["ou are required to change your password"], Kind::PasswordExpired, expired),
         rule(&["su: must be run from a terminal"], Kind::NoTerminal, "run su there by hand"),
         rule(&["su: ", "must be suid"], Kind::ToolUsage, "su is not installed as it must be"),

@@ -162,6 +162,19 @@ impl Sudo {
         if self.login { without_dollars(command) } else { command }
     }
 
+    /// A line of sudoers that allows `account` to start contexts, and nothing else, without a password
+    /// (leave `NOPASSWD:` out to have it asked for).
+    pub fn sudoers_line(&self, account: &str) -> String {
+        // Arguments are patterns there, and some characters are the file's own.
+        let escape = |word: &String| -> String {
+            let special = |c: char| "\\,:=*?[]!^#".contains(c);
+            word.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+        };
+        let words: Vec<String> = self.command().iter().skip(1).map(escape).collect();
+        let user = self.user.as_deref().unwrap_or("root");
+        format!("{account} ALL=({user}) NOPASSWD: /bin/sh {}", words.join(" "))
+    }
+
     /// What to run and how to read it.
     pub fn plan(&self) -> BootPlan {
         BootPlan {

@@ -5,6 +5,7 @@
 //! interpreters) is shared between them under a lock and goes when the last one goes. Only what a testbed made is
 //! ever removed. A new kind of target is a new [`Part`].
 
+mod accounts;
 mod pyenv;
 mod shared;
 mod ssh;
@@ -41,7 +42,7 @@ trait Part {
 }
 
 /// The parts, in the order of their needs.
-const PARTS: &[&dyn Part] = &[&pyenv::Pyenv, &users::Users, &ssh::Ssh];
+const PARTS: &[&dyn Part] = &[&pyenv::Pyenv, &users::Users, &accounts::Accounts, &ssh::Ssh];
 
 /// The file that says that a test run started this testbed, and not a person.
 const FOR_TESTS: &str = "for-tests";
