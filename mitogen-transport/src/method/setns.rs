@@ -4,10 +4,10 @@
 //! runtime is part of the connection, and it outlives the former's restart.
 
 use super::options::option_table;
-use super::rules::{rule, stderr};
+use super::rules::stderr;
 use super::{Common, common_options};
 use mitogen_bootstrap::boot_command;
-use mitogen_bootstrap::plan::{BootPlan, FailureKind, FailureRule, Wiring};
+use mitogen_bootstrap::plan::{BootPlan, FailureKind, FailureRule, Pattern, Wiring};
 
 /// Whose namespaces.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ macro_rules! find {
         concat!(
             "n=$0 c=$1 t=$2;shift 2;p=$(",
             $command,
-            ")||exit 1;case $p in ''|0|*[!0-9]*)echo \"mitogen: no leader: $p\">&2;exit 1;esac;exec \"$n\" -t \"$p\" \"$@\""
+            ");case $p in ''|0|*[!0-9]*)echo \"mitogen: no leader: $p\">&2;exit 1;esac;exec \"$n\" -t \"$p\" \"$@\""
         )
     };
 }
@@ -250,22 +250,45 @@ fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let missing = "check its name or number";
     let root = "only root may enter the namespaces of others";
-    vec![
-        // The last words, when the tool has said why before: those count more.
-        stderr(&["o such object"], Kind::TargetMissing, missing),
-        stderr(&["o such container"], Kind::TargetMissing, missing),
-        stderr(&["no container with name or ID"], Kind::TargetMissing, missing),
-        stderr(&["nstance not found"], Kind::TargetMissing, missing),
-        stderr(&["lxc-info: ", "doesn't exist"], Kind::TargetMissing, missing),
-        stderr(&["No machine ", " known"], Kind::TargetMissing, missing),
-        stderr(&["mitogen: no leader: "], Kind::TargetStopped, "start the container"),
+    let no_leader = || stderr(&["mitogen: no leader"], Kind::TargetStopped, "start the container");
+    // What the container's tool has said before.
+    let unknown = [
+        "o such object",
+        "o such container",
+        "no container with name or ID",
+        "nstance not found",
+        "doesn't exist",
+        "No machine ",
+    ];
+    let mut rules: Vec<FailureRule> = unknown
+        .iter()
+        .map(|text| FailureRule {
+            also: Some(Pattern::contains(*text)),
+            kind: Kind::TargetMissing,
+            advice: missing.to_owned(),
+            ..no_leader()
+        })
+        .collect();
+    rules.extend([
+        FailureRule {
+            also: Some(Pattern::contains("Cannot connect to the Docker daemon")),
+            kind: Kind::Refused,
+            advice: "is the daemon running?".to_owned(),
+            ..no_leader()
+        },
+        FailureRule {
+            also: Some(Pattern::contains("sh: ").and_contains("not found")),
+            kind: Kind::ToolMissing,
+            advice: "install the tool, or name its path".to_owned(),
+            ..no_leader()
+        },
+        no_leader(),
         stderr(&["nsenter: ", "No such file or directory", "/proc/"], Kind::TargetMissing, missing),
         stderr(&["nsenter: ", "Permission denied"], Kind::NotPermitted, root),
         stderr(&["nsenter: ", "Operation not permitted"], Kind::NotPermitted, root),
         stderr(&["nsenter: failed to execute"], Kind::Exec, "a context needs a shell and Python there"),
         stderr(&["nsenter: unrecognized option"], Kind::ToolUsage, "check the arguments for nsenter"),
         stderr(&["nsenter: invalid option"], Kind::ToolUsage, "check the arguments for nsenter"),
-        rule(&["Cannot connect to the Docker daemon"], Kind::Refused, "is the daemon running?"),
-        rule(&[": not found", "sh: "], Kind::ToolMissing, "install the tool, or name its path"),
-    ]
+    ]);
+    rules
 }
