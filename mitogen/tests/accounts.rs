@@ -3,6 +3,7 @@
 
 mod common;
 
+use futures_util::future::join_all;
 use mitogen::{
     ConnectError, Context, Credential, Doas, Error, FailureKind, Method, Phase, Router, SecretName, Ssh, Su,
     Sudo,
@@ -65,7 +66,8 @@ impl Bed {
 
     /// A program that is `tool`, run by this account with these settings.
     fn tool(&self, tool: &str, account: &str, environment: &str) -> String {
-        let path = self.scratch.path().join(format!("{tool}-{account}-{}", environment.len()));
+        let name = format!("{tool}-{account}-{}", environment.replace([' ', '=', '.'], "-"));
+        let path = self.scratch.path().join(name);
         let script = format!(
             "#!/bin/sh\ncd /\nexec setpriv --reuid {account} --regid {account} --init-groups \
              env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/{account} USER={account} {environment} {tool} \"$@\"\n"
@@ -142,19 +144,22 @@ on_testbed!(sudo_without_a_password, bed, async {
 });
 
 on_testbed!(sudo_with_a_password_however_it_asks, bed, async {
-    for account in ["tb_sudopw", "tb_sudoprompt", "tb_sudolect", "tb_sudofb", "tb_sudoonce"] {
+    let accounts = ["tb_sudopw", "tb_sudoprompt", "tb_sudolect", "tb_sudofb", "tb_sudoonce"];
+    let each = accounts.map(async |account| {
         bed.is(bed.sudo(account).password(password(account)), "root").await;
         let error = bed.fails(bed.sudo(account).password("pw-tb_wrong")).await;
         assert_eq!((error.phase, &error.kind), (Phase::Login, &wrong()), "{account}");
         let error = bed.fails(bed.sudo(account)).await;
         assert_eq!(error.kind, needed(), "{account}");
-    }
+    });
+    // Whoever is refused waits for seconds.
+    join_all(each).await;
     let error = bed.fails(bed.sudo("tb_sudopw").terminal(false)).await;
     assert_eq!(error.kind, needed());
 });
 
 on_testbed!(sudo_in_any_language, bed, async {
-    for locale in ["de_DE", "fr_FR", "zh_CN"] {
+    let each = ["de_DE", "fr_FR", "zh_CN"].map(async |locale| {
         let sudo = |account: &str| {
             Sudo::new().sudo_path(bed.tool(
                 "sudo",
@@ -167,7 +172,8 @@ on_testbed!(sudo_in_any_language, bed, async {
         assert_eq!(bed.fails(sudo("tb_sudopw")).await.kind, needed(), "{locale}");
         let refused = bed.fails(sudo("tb_nosudo").password("pw-tb_nosudo")).await;
         assert_eq!(refused.kind, FailureKind::NotPermitted, "{locale}");
-    }
+    });
+    join_all(each).await;
 });
 
 on_testbed!(what_else_sudo_refuses, bed, async {
@@ -205,11 +211,12 @@ on_testbed!(su_with_and_without_a_password, bed, async {
     bed.is(Su::new().user("tb_target"), "tb_target").await;
     bed.is(Su::new().user("tb_tcsh").login(true), "tb_tcsh").await;
     bed.is(Su::new().user("tb_nologin").shell("/bin/sh"), "tb_nologin").await;
-    for environment in ["", "LC_ALL=de_DE.UTF-8", "LC_ALL=zh_CN.UTF-8"] {
+    let each = ["", "LC_ALL=de_DE.UTF-8", "LC_ALL=zh_CN.UTF-8"].map(async |environment| {
         bed.is(su(environment).password("pw-tb_target"), "tb_target").await;
         assert_eq!(bed.fails(su(environment).password("pw-tb_wrong")).await.kind, wrong(), "{environment}");
         assert_eq!(bed.fails(su(environment)).await.kind, needed(), "{environment}");
-    }
+    });
+    join_all(each).await;
     let error = bed.fails(su("").user("no-such-user").password("pw-tb_x")).await;
     assert_eq!(error.kind, FailureKind::NoSuchUser);
     let error = bed.fails(Su::new().user("tb_nologin")).await;
@@ -246,7 +253,7 @@ on_testbed!(the_same_from_a_context_elsewhere, bed, async {
     let context = bed.account("tb_su").await;
     let child = context.connect(Su::new().user("tb_target").password("pw-tb_target")).await.expect("su");
     check(&child, "tb_target").await;
-    for (account, method, kind) in [
+    let each = [
         ("tb_sudopw", Method::from(Sudo::new().password("pw-tb_wrong")), wrong()),
         ("tb_sudopw", Sudo::new().into(), needed()),
         ("tb_nosudo", Sudo::new().password("pw-tb_nosudo").into(), FailureKind::NotPermitted),
@@ -254,13 +261,15 @@ on_testbed!(the_same_from_a_context_elsewhere, bed, async {
         ("tb_su", Su::new().user("tb_target").into(), needed()),
         ("tb_doaspw", Doas::new().password("pw-tb_wrong").into(), wrong()),
         ("tb_doaspw", Doas::new().into(), needed()),
-    ] {
+    ]
+    .map(async |(account, method, kind)| {
         let context = bed.account(account).await;
         let error = told(context.connect(method).await);
         assert_eq!((error.phase, error.kind), (Phase::Login, kind), "{account}");
         let name: String = context.call("getpass.getuser", ()).await.expect("it lives on");
         assert_eq!(name, account);
-    }
+    });
+    join_all(each).await;
 });
 
 on_testbed!(secrets_are_fetched_when_a_tool_asks, bed, async {

@@ -53,7 +53,8 @@ impl Handshake {
         match self.find_prompt(text, echo, quiet) {
             Hit::Entry(index) => self.answer(index, text),
             Hit::Maybe => {}
-            Hit::Nothing if !echo => self.fail_asked(),
+            // What is to be known by its text may still be on its way.
+            Hit::Nothing if quiet && !echo => self.fail_asked(),
             Hit::Nothing if quiet => {
                 self.fail(
                     FailureKind::UnexpectedPrompt,
@@ -95,11 +96,19 @@ impl Handshake {
         Hit::Nothing
     }
 
-    /// This entry, or the next with the same `ask` if this one has sent what it had.
+    /// This entry, or the next with the same `ask` if this one has sent what it had. The last, if all have.
     fn unspent(&self, index: usize) -> usize {
         let ask = &self.prompts[index].prompt.ask;
-        let mut same = (index..self.prompts.len()).filter(|&at| self.prompts[at].prompt.ask == *ask);
-        same.find(|&at| !self.prompts[at].sent).unwrap_or(index)
+        let mut last = index;
+        for (at, state) in self.prompts.iter().enumerate().skip(index) {
+            if state.prompt.ask == *ask {
+                last = at;
+                if !state.sent {
+                    break;
+                }
+            }
+        }
+        last
     }
 
     fn answer(&mut self, index: usize, text: &str) {

@@ -88,7 +88,7 @@ macro_rules! methods {
                     let needs: Option<&'static str> = $needs;
                     let options: Vec<_> = options.into_iter().collect();
                     if let Some(key) = needs
-                        && !options.iter().any(|(name, _)| key.split('|').any(|key| key == *name))
+                        && !options.iter().any(|(name, _)| *name == "argument" || key.split('|').any(|key| key == *name))
                     {
                         return Err(OptionError::Missing {
                             method: $variant::NAME,
