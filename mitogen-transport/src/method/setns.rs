@@ -277,7 +277,7 @@ fn failures() -> Vec<FailureRule> {
             ..no_leader()
         },
         FailureRule {
-            also: Some(Pattern::contains("sh: ").and_contains("not found")),
+            also: Some(Pattern::contains("not found")),
             kind: Kind::ToolMissing,
             advice: "install the tool, or name its path".to_owned(),
             ..no_leader()
