@@ -115,7 +115,11 @@ class Tool(object):
             keywords['preexec_fn'] = prepare
         self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=not alone, env=env, **keywords)
         self.pid = self.process.pid
-        self.slave = slave
+        if slave in fds:
+            # The tool holds it, and it must end with the tool.
+            os.close(slave)
+        else:
+            self.slave = slave
 
     def poll(self):
         """The exit status, negative for a signal; None while it runs."""
