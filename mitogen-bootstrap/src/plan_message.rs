@@ -27,7 +27,7 @@ use std::time::Duration;
 /// fetched, and one with `wait` True have to wait for a moment of silence, so that a question still being
 /// written is not taken for another.
 ///
-/// A secret is fetched with a message to handle `fetch` of context 0 (0 where none is to be fetched): a
+/// A secret is fetched with a message to handle `vault` of context 0 (0 where none is to be fetched): a
 /// pickled pair of the entry's index and the question. The answer is a `Secret`, or None.
 #[derive(Clone, Copy, Debug)]
 pub struct RunPlan<'a> {
@@ -70,7 +70,7 @@ impl RunPlan<'_> {
             ("key", text(self.key.map_or("", SessionKey::expose))),
             ("secrets", Value::List(plan.prompts.iter().map(|p| secret(&p.ask, &p.answer)).collect())),
             ("timeout", Value::Float(self.timeout.as_secs_f64())),
-            ("fetch", self.fetch.map_or(0, |handle| handle.0).into()),
+            ("vault", self.fetch.map_or(0, |handle| handle.0).into()),
             ("noise_cap", (NOISE_LIMIT as u64).into()),
         ])
     }

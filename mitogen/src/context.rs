@@ -5,7 +5,7 @@ use crate::chain::CallChain;
 use crate::error::Error;
 use crate::exec::{Command, Output};
 use crate::info::ContextInfo;
-use crate::receiver::{Address, Sender};
+use crate::sender::{Address, Sender};
 use crate::shared::Shared;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, Handle, Value};
@@ -91,6 +91,30 @@ impl Context {
         self.shared.send(self.id(), mitogen_wire::body::CallFunction::HANDLE, body)
     }
 
+    /// Asks a service that this context offers under a name: what upstream calls `call_service`. The
+    /// arguments have names: a struct, a map, or `()` for none. The request leaves at once.
+    ///
+    /// # Errors
+    /// As [`Context::call`]; [`Error::Call`] too when there is no such service, or it is not for us.
+    pub fn call_service<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: &str,
+        args: impl Serialize,
+    ) -> PendingCall<T> {
+        let name = format!("{service}.{method}");
+        let unsendable = |message: String| Error::Encode { what: name.clone(), message };
+        let request = mitogen_wire::to_value(&args)
+            .map_err(|error| unsendable(error.to_string()))
+            .and_then(|args| named(args).ok_or_else(|| unsendable("the arguments need names".to_owned())))
+            .and_then(|args| {
+                let (service, method) = (service.to_owned(), method.to_owned());
+                let call = mitogen_wire::body::CallService { service, method, args };
+                call.encode().map_err(|error| unsendable(error.to_string()))
+            });
+        PendingCall::request(self, Handle::CALL_SERVICE, name, request)
+    }
+
     /// A chain of calls: a failure cancels those that follow.
     pub fn chain(&self) -> CallChain {
         CallChain::new(self)
@@ -154,6 +178,40 @@ impl Context {
         self.shared.info(self.info.id).is_some()
     }
 
+    /// Has the context leave the tree, with all that is behind it, and waits until it has: it lives on,
+    /// and keeps its descendants, when this program ends. Nothing here leads to it any more; calls under
+    /// way end with [`Error::Lost`] for [`LostReason::Detached`](crate::LostReason::Detached).
+    ///
+    /// A detached context runs what its functions have left running in threads of their own, or what
+    /// they do after they have detached it themselves (`econtext.detach()`); only a signal ends it from outside. The tool that led to it (ssh) is not kept.
+    ///
+    /// This is a call like others: it waits for those that were started before. Detaching what has
+    /// detached succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] for any other reason; otherwise as [`Context::call`].
+    pub async fn detach(&self) -> Result<(), Error> {
+        let call = self.start::<()>(Call::new("mitogen.api.detach"));
+        // A neighbour says it itself; of one behind others only the loss is heard.
+        let behind = self.info.parent.is_some();
+        self.info.set_detached(self.info.is_detached() || behind);
+        let lost = async {
+            self.info.wait_ended().await;
+            Err(self.info.lost_error())
+        };
+        let result = tokio::select! {
+            result = call => result,
+            lost = lost => lost,
+        };
+        match result {
+            Err(Error::Lost { reason: crate::LostReason::Detached, .. }) | Ok(()) => Ok(()),
+            Err(error) => {
+                self.info.set_detached(false);
+                Err(error)
+            }
+        }
+    }
+
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
     /// user code printed, and exits. If a child of this program is not gone within the router's grace
     /// ([`RouterBuilder::shutdown_grace`](crate::RouterBuilder::shutdown_grace)), its process gets
@@ -167,6 +225,19 @@ impl Context {
     /// [`Error::Timeout`] when even a killed process did not go away.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.shared.shut_down(vec![Arc::clone(&self.info)]).await
+    }
+}
+
+/// Arguments by their names.
+fn named(args: Value) -> Option<Vec<(String, Value)>> {
+    match args {
+        Value::Kwargs(args) => Some(args),
+        Value::Dict(pairs) => {
+            pairs.into_iter().map(|(key, value)| Some((key.as_str()?.to_owned(), value))).collect()
+        }
+        Value::None => Some(Vec::new()),
+        Value::Tuple(args) | Value::List(args) if args.is_empty() => Some(Vec::new()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is done after the lock is released: waking, logging, answering.
 
 use crate::core::Reply;
+use crate::credit::Account;
 use crate::events::Event;
 use crate::receiver::Queue;
 use crate::shared::Shared;
@@ -16,6 +17,7 @@ pub(crate) enum Effect {
     Log(Arc<str>, Message),
     Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
     Queue(Queue, Message),
+    Credit(Arc<Account>, Reply),
     Plan(Message),
     Tell(Event),
     Sent(protocol_log::Sent),
@@ -26,7 +28,8 @@ impl Effect {
         match self {
             // Fails when the caller has gone away: its answer is not wanted.
             Effect::Answer(waiter, reply) => drop(waiter.send(reply)),
-            Effect::Queue(queue, message) => queue.push(message),
+            Effect::Queue(queue, message) => queue.push(shared, message),
+            Effect::Credit(account, reply) => account.handle_reply(reply),
             Effect::Log(name, message) => remote_log::emit(&name, &message),
             Effect::Rejected { name, first, src, handle, why } => {
                 remote_log::emit_rejection(&name, first, src, handle, &why);

@@ -34,7 +34,7 @@ impl Shared {
         let infos = self.apply(|core| {
             core.refuse_more();
             // They take their own children along.
-            core.infos().filter(|info| info.parent.is_none()).cloned().collect()
+            core.infos().filter(|info| info.parent.is_none() && !info.is_detached()).cloned().collect()
         });
         let result = self.shut_down(infos).await;
         self.close();
@@ -80,6 +80,7 @@ impl Shared {
     pub(crate) fn handle_link_down(&self, info: &ContextInfo, ending: Ending) {
         let asked = info.is_shutting_down();
         let reason = match ending {
+            _ if info.is_detached() => LostReason::Detached,
             Ending::Closed(_) | Ending::Stopped(Stop::Kill) if asked => LostReason::ShutDown,
             Ending::Closed(status) => LostReason::Ended { status },
             Ending::Failed(reason) | Ending::Stopped(Stop::Broken(reason)) => reason,

@@ -18,6 +18,10 @@ pub(crate) struct ContextInfo {
     lost: OnceLock<LostReason>,
     /// Whether its end was asked for.
     shutting_down: AtomicBool,
+    /// Whether it has announced, or was told, to live on without this program.
+    detached: AtomicBool,
+    /// Whether it was sent what it needs to start others.
+    equipped: AtomicBool,
     /// Becomes true when it is gone: its link closed and its process reaped, here or by its parent.
     ended: watch::Sender<bool>,
 }
@@ -36,6 +40,8 @@ impl ContextInfo {
             parent,
             lost: OnceLock::new(),
             shutting_down: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
+            equipped: AtomicBool::new(false),
             ended: watch::Sender::new(false),
         }
     }
@@ -74,6 +80,20 @@ impl ContextInfo {
         asked(self) || self.ancestors().any(|info| asked(info))
     }
 
+    /// Whether it lives on when its link is closed.
+    pub(crate) fn set_detached(&self, detached: bool) {
+        self.detached.store(detached, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
+    }
+
+    /// It is sent what it needs to start others; says whether that is news.
+    pub(crate) fn equip(&self) -> bool {
+        !self.equipped.swap(true, Ordering::Relaxed)
+    }
+
     /// It is lost; the first reason given stays.
     pub(crate) fn lose(&self, reason: impl FnOnce() -> LostReason) {
         self.lost.get_or_init(reason);
@@ -108,7 +128,7 @@ impl ContextInfo {
         match (reason, culprit) {
             (LostReason::Disconnected, Some((info, why))) => {
                 let reason = match why {
-                    LostReason::ShutDown | LostReason::RouterClosed => why.clone(),
+                    LostReason::ShutDown | LostReason::RouterClosed | LostReason::Detached => why.clone(),
                     _ => LostReason::Behind { context: info.label(), reason: Arc::new(why.clone()) },
                 };
                 (&info.hop, reason)

@@ -31,6 +31,7 @@
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
+//! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -55,11 +56,14 @@ mod attempt;
 pub mod blocking;
 mod call;
 mod chain;
+mod channel;
 mod context;
 mod core;
+mod credit;
 mod effect;
 mod ending;
 mod engine;
+mod equip;
 mod error;
 mod events;
 mod exec;
@@ -72,11 +76,14 @@ mod receiver;
 mod remote_log;
 mod router;
 mod select;
+mod sender;
+mod service;
 mod shared;
 mod via;
 
 pub use call::{Call, PendingCall};
 pub use chain::CallChain;
+pub use channel::Channel;
 pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
@@ -89,9 +96,11 @@ pub use mitogen_transport::{
 };
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
-pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
+pub use receiver::{Incoming, Receiver};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
+pub use sender::{Address, Sender, Sending};
+pub use service::{Caller, Policy, Request, Service};
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -71,7 +71,7 @@ pub(crate) async fn connect(
     observer: &mut (dyn FnMut(Phase, Duration) + Send),
 ) -> Result<Context, Error> {
     let settings = &shared.settings;
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
@@ -96,7 +96,8 @@ pub(crate) async fn connect(
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
     let context = shared.adopt(Arc::clone(&info), Wire(writer), stop)?;
-    let task = LinkTask { registration: Registration { shared: Arc::clone(shared), info }, reader, process };
+    let registration = Registration { shared: Arc::clone(shared), info };
+    let task = LinkTask { registration, reader, process, direct: method.is_direct() };
     tokio::spawn(task.run(stopped, tool_lines));
     Ok(context)
 }
@@ -152,6 +153,8 @@ struct LinkTask {
     registration: Registration,
     reader: FrameReader,
     process: Process,
+    /// Whether the process is the context itself, and not a tool that leads to it.
+    direct: bool,
 }
 
 /// Keeps the core's word about a link true even when the task is dropped with its runtime.
@@ -177,6 +180,7 @@ impl LinkTask {
             ending = outlive(&self.process) => ending,
         };
         if let Ending::Closed(status) = &mut ending
+            && !self.registration.info.is_detached()
             && let Ok(exit) = tokio::time::timeout(STATUS_GRACE, self.process.wait()).await
         {
             *status = Some(exit.to_string());
@@ -190,7 +194,11 @@ impl LinkTask {
         // The core lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
         drop(self.reader);
-        self.process.stop(patience, TERM_GRACE).await;
+        if self.direct && self.registration.info.is_detached() {
+            self.process.leave();
+        } else {
+            self.process.stop(patience, TERM_GRACE).await;
+        }
         talk.abort();
         drop(self.registration);
     }

@@ -41,16 +41,17 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
     };
     let method = method.as_str().ok_or("the method's name is no text")?;
     let method = read_method(method, options)?;
-    let id = shared.allocate_id().map_err(|error| error.to_string())?;
+    let id = shared.allocate_id(Some(parent.id)).map_err(|error| error.to_string())?;
     let plan = method.plan();
     let name = child_name(&parent, &method);
     let lineage = parent.lineage();
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(parent)));
     let Birth { key, preamble } = draw_birth(shared, &info, lineage).map_err(|error| error.to_string())?;
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
-    shared
-        .apply(|core| core.expect(Arc::clone(&info), LIMIT))
-        .map_err(|_| format!("{LIMIT} contexts are being started already, or the controller is closing"))?;
+    shared.apply(|core| core.expect(Arc::clone(&info), LIMIT)).map_err(|_| {
+        shared.release_id(id);
+        format!("{LIMIT} contexts are being started already, or the controller is closing")
+    })?;
     Ok(RunPlan {
         id,
         name: &info.name,

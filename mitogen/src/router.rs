@@ -3,7 +3,8 @@
 use crate::context::{Context, ContextRef};
 use crate::error::Error;
 use crate::events::Events;
-use crate::receiver::{Address, Receiver, Sender};
+use crate::receiver::Receiver;
+use crate::sender::{Address, Sender};
 use crate::shared::{Settings, Shared};
 use mitogen_router::Access;
 use mitogen_transport::{Method, Phase};

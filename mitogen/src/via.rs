@@ -36,7 +36,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let plan = method.plan();
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
     let name = child_name(&via.info, &method);
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(Some(via.id()))?;
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(Arc::clone(&via.info))));
     let Birth { key, preamble } = draw_birth(shared, &info, via.info.lineage())?;
     // Who asks for secrets that are fetched; closed when the attempt is over.
@@ -53,6 +53,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     })?;
     protocol_log::connecting(id, &plan.hop, Some(via.name()), &plan.argv);
     let started = Instant::now();
+    crate::equip::equip(shared, &via.info)?;
     let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let answered = async {
         tokio::select! {

@@ -5,7 +5,7 @@ mod common;
 use common::{connect, define, interpreters, wait_dead};
 use mitogen::{Address, Call, Context, ContextRef, Custom, Error, Local, Router, Value};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 /// For any Python from 2.7 on.
@@ -71,7 +71,7 @@ def tail(sender, path):
     sender.close()
 ";
 
-async fn user_context(router: &Router, python: &PathBuf) -> Context {
+async fn user_context(router: &Router, python: &Path) -> Context {
     let context = connect(router, python).await;
     define(&context, "user", USER).await;
     context
@@ -140,12 +140,12 @@ async fn siblings_send_to_each_other_across_branches() {
         let got: (String, u32) = a.call("user.received", ()).await.expect("it came");
         assert_eq!(got, ("from".to_owned(), b.id().0));
         // From here, to where a call's result leads.
-        router.sender(sender).send(7).expect("it leaves");
+        router.sender(sender).send(7).await.expect("it leaves");
         assert_eq!(a.call::<u32>("user.received", ()).await.expect("it came"), 7);
         // Calls are for those above: trust flows down.
         let refused: String = b.call("user.call", (&a,)).await.expect("a text");
         assert_eq!(refused, "refused by policy");
-        assert_eq!(left.call::<Value>("os.getpid", ()).await.is_ok(), true);
+        assert!(left.call::<Value>("os.getpid", ()).await.is_ok());
         for context in [a, b] {
             context.shutdown().await.expect("a shutdown");
         }

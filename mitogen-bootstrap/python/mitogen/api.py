@@ -1,9 +1,11 @@
 """What user code in a context may ask of `mitogen.core`, contexts and the router beyond what every context needs. It comes when first asked for, and adds itself there."""
+import os
 import sys
 import time
 from mitogen import core, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ChannelError, Context, Error, Kwargs, Message, Sender, StreamError, to_text
+from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
+from mitogen.credit import NAPS, Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
 
@@ -11,8 +13,10 @@ ALLOCATE_ID = 105
 # Where the controller gives plans away; only between our own.
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
-# The shortest and longest sleep where a lock cannot be waited for with a limit.
-NAPS = .0005, .05
+# The modules that a context, with or without children, may come to need when it least expects it.
+REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
+# Seconds that what was sent gets to leave before a context detaches.
+PATIENCE = 2
 
 
 class TimeoutError(Error):
@@ -23,21 +27,76 @@ class LatchError(Error):
     """Waiting, or telling, makes no sense any more."""
 
 
-def acquire(lock, deadline):
-    """Takes a lock; returns false when the deadline, a value of `clock` or None, comes first."""
-    if deadline is None:
-        lock.acquire()
-        return True
-    if sys.version_info > (3, 2):
-        return lock.acquire(True, max(0, deadline - clock()))
-    nap = NAPS[0]
-    while not lock.acquire(0):
-        left = deadline - clock()
-        if left <= 0:
-            return False
-        time.sleep(min(left, nap))
-        nap = min(nap * 2, NAPS[1])
-    return True
+class Secret(UnicodeType):
+    """Text whose repr shows nothing."""
+    __module__ = 'mitogen.core'
+
+    def __repr__(self):
+        return '[secret]'
+
+    def __reduce__(self):
+        return Secret, (UnicodeType(self),)
+
+
+class Sender(object):
+    """The sending end of a handle in some context."""
+    # What tells us how fast the receiver is; made when something is sent.
+    credit = None
+
+    def __init__(self, context, dst_handle):
+        self.context = context
+        self.dst_handle = dst_handle
+
+    def send(self, data):
+        """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
+        msg = Message.pickled(data, handle=self.dst_handle)
+        context = self.context
+        # Who sends to himself would wait for himself.
+        if context.context_id != context.router.context_id:
+            if not self.credit:
+                self.credit = Credit(context)
+            msg.reply_to = self.credit.handle
+            self.credit.spend(len(msg.data))
+        context.send(msg)
+
+    def close(self):
+        """Tells the receiver that nothing more will come."""
+        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
+        self.__del__()
+        self.credit = None
+
+    def __del__(self):
+        if self.credit:
+            self.credit.close()
+
+    def __reduce__(self):
+        return _unpickle_sender, (self.context.context_id, self.dst_handle)
+
+
+def _unpickle_sender(context_id, dst_handle):
+    if dst_handle <= 0:
+        raise StreamError('cannot unpickle Sender: bad input')
+    return Sender(core._unpickle_context(context_id, None), dst_handle)
+
+
+_unpickle_sender.__module__ = 'mitogen.core'
+
+
+def takes_econtext(func):
+    """Marks a function that wants the keyword argument `econtext`."""
+    func.mitogen_takes_econtext = True
+    return func
+
+
+def takes_router(func):
+    """Marks a function that wants the keyword argument `router`."""
+    func.mitogen_takes_router = True
+    return func
+
+
+def has_parent_authority(msg, _stream=None):
+    """Whether a message speaks with a parent's authority, or our own."""
+    return msg.auth_id in core.router.trusted
 
 
 class Latch(object):
@@ -84,6 +143,9 @@ class Latch(object):
         econtext = getattr(sys.modules['mitogen'], 'econtext', None)
         if block and econtext and get_ident() == econtext.importer.io_thread:
             raise LatchError('the I/O thread may not wait')
+        if block and econtext and not self.items:
+            # The main thread reads nothing while it waits.
+            econtext.broker.wake()
         deadline = None
         if timeout is not None:
             deadline = clock() + timeout
@@ -120,9 +182,13 @@ class Receiver(object):
     def __init__(self, router, handle=None, persist=True, respondent=None, policy=None, overwrite=False):
         self.router = router
         self.latch = Latch()
+        self.account = Account(router)
         self.handle = router.add_handler(self.handle_message, handle, persist, policy, respondent, overwrite)
 
     def handle_message(self, msg):
+        if not self.latch.closed:
+            # Before anybody can take it.
+            self.account.open(msg)
         try:
             self.latch.put(msg)
         except LatchError:
@@ -140,6 +206,7 @@ class Receiver(object):
             msg = self.latch.get(timeout, block)
         except LatchError:
             raise ChannelError('the Receiver has been closed')
+        self.account.take(msg)
         if throw_dead and msg.is_dead:
             # With its text.
             msg.unpickle()
@@ -162,6 +229,7 @@ class Receiver(object):
         """Hears no more; who waits gets a ChannelError."""
         self.router.del_handler(self.handle)
         self.latch.close()
+        self.account.close()
 
 
 class Channel(Sender, Receiver):
@@ -235,6 +303,21 @@ class MoreOfContext(object):
         """Calls a function there; its result is lost, a failure is logged."""
         self.send(self.call_message(fn, args, kwargs))
 
+    def call_service_async(self, service_name, method_name, **kwargs):
+        """Asks a service there, by its name or class; returns the receiver of its answer."""
+        if isinstance(service_name, type):
+            service_name = service_name.name()
+        request = to_text(service_name), to_text(method_name), Kwargs(kwargs)
+        return self.send_async(Message.pickled(request, handle=core.CALL_SERVICE))
+
+    def call_service(self, service_name, method_name, **kwargs):
+        """Asks a service there, and returns its answer."""
+        receiver = self.call_service_async(service_name, method_name, **kwargs)
+        try:
+            return receiver.get().unpickle()
+        finally:
+            receiver.close()
+
     def shutdown(self, wait=False):
         """Has it end."""
         self.send(Message(handle=core.SHUTDOWN))
@@ -255,7 +338,7 @@ class MoreOfRouter(object):
 
     def add_handler(self, fn, handle=None, persist=True, policy=None, respondent=None, overwrite=False):
         """Has `fn(msg)` called, on the I/O thread, for what comes to a handle (by default a new one), which is returned."""
-        trusted = policy in (True, core.has_parent_authority)
+        trusted = policy in (True, has_parent_authority)
         if policy and not trusted:
             fn = Guarded(self, fn, policy)
         respondent = getattr(respondent, 'context_id', respondent)
@@ -304,6 +387,35 @@ class MoreOfRouter(object):
         return self.context_by_id(birth.plan['id'], birth.plan['name'])
 
 
+class MoreOfExternalContext(object):
+    def detach(self):
+        """Leaves the tree, with all that is below: this context outlives its parents. It can no longer have ids, plans or modules of them."""
+        from mitogen import loop
+        loop.upgrade(self)
+        link = self.router.parent
+        if not link:
+            return
+        # Nobody will answer later, neither us nor those below.
+        for name in REST:
+            self.importer.fetch('mitogen.' + name)
+        try:
+            os.setsid()
+        except OSError:
+            # It leads a session already.
+            pass
+        self.parent.send_await(Message(handle=tree.DETACHING))
+        # What was sent before arrives, if somebody reads it.
+        until = clock() + PATIENCE
+        while link.queued and not link.dead and clock() < until:
+            time.sleep(NAPS[1])
+        done = allocate_lock()
+        done.acquire()
+        self.broker.defer(self.broker.leave, done)
+        done.acquire()
+        self.parent = self.master = self.stream = None
+        sys.modules['mitogen'].parent_id = None
+
+
 class Guarded(object):
     """A handler with a policy of the user's."""
 
@@ -325,7 +437,15 @@ def connect(method, options, router=None):
     return router.connect(method, **dict(Kwargs(options)))
 
 
-core.takes_router(connect)
+takes_router(connect)
+
+
+def detach(econtext=None):
+    """What the controller calls to have a context leave."""
+    econtext.detach()
+
+
+core.takes_econtext(detach)
 
 
 def connector(name):
@@ -373,10 +493,16 @@ def handle_del_route(msg):
 
 def extend():
     add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
-           'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
-           'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': 109, 'CALL_SERVICE': 110}
+           'Secret': Secret, 'Sender': Sender, '_unpickle_sender': _unpickle_sender, 'takes_econtext': takes_econtext, 'takes_router': takes_router,
+           'has_parent_authority': has_parent_authority, 'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
+           'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': tree.DETACHING, 'CALL_SERVICE': 110}
     core.__dict__.update(add)
-    for source, target in (MoreOfContext, Context), (MoreOfRouter, Router):
+    for name in 'Secret', '_unpickle_sender':
+        core.GLOBALS['mitogen.core.' + name] = add[name]
+    pairs = [(MoreOfContext, Context), (MoreOfRouter, Router)]
+    if hasattr(sys.modules['mitogen'], 'econtext'):
+        pairs.append((MoreOfExternalContext, type(sys.modules['mitogen'].econtext)))
+    for source, target in pairs:
         for name, value in source.__dict__.items():
             if name[:2] != '__':
                 setattr(target, name, value)

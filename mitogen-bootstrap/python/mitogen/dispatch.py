@@ -1,9 +1,10 @@
 """Calls: one at a time, in the order of their arrival, on the main thread, which writes its answers itself."""
 import os
+import select
 import sys
 import time
 from mitogen import core
-from mitogen.importer import allocate_lock
+from mitogen.importer import allocate_lock, get_ident
 
 try:
     from _collections import deque
@@ -20,8 +21,8 @@ def resolve(modname, klass, func):
         __import__(modname)
         obj = sys.modules[modname]
     except ImportError:
-        # `datetime.datetime` may also be a class.
-        obj = not klass and find_class(modname)
+        from mitogen import failure
+        obj = not klass and failure.find_class(modname)
         if not obj:
             raise
     if klass:
@@ -29,16 +30,8 @@ def resolve(modname, klass, func):
     return getattr(obj, func)
 
 
-def find_class(name):
-    if '.' in name:
-        parent, name = name.rsplit('.', 1)
-        try:
-            __import__(parent)
-            obj = getattr(sys.modules[parent], name)
-        except (ImportError, AttributeError):
-            return None
-        if hasattr(obj, '__bases__'):
-            return obj
+# Seconds for which the main thread reads the link itself when it has answered a call.
+HOT = .05
 
 
 def flush():
@@ -96,11 +89,14 @@ class Dispatcher(object):
         acquire = self.lock.acquire
         queue = self.queue
         link = self.router.parent
+        baton = self.econtext.broker.baton
         while not self.closed:
             if queue:
                 # Answers go out together as long as more calls wait.
                 link.lazy = len(queue) > 1
                 self.handle(queue.popleft())
+            elif baton.acquire(0):
+                self.read(link)
             else:
                 acquire()
         flush()
@@ -109,6 +105,24 @@ class Dispatcher(object):
         while 1:
             # The I/O thread ends the process. Signal handlers still run here.
             time.sleep(9)
+
+    def read(self, link):
+        """Takes what comes next in the I/O thread's place, to spare the next call a wake-up; the baton is ours."""
+        broker = self.econtext.broker
+        importer = self.econtext.importer
+        thread = importer.io_thread
+        importer.io_thread = get_ident()
+        try:
+            if select.select([link.fd_in], [], [], HOT)[0]:
+                broker.receive(link)
+        except Exception:
+            # A signal, or user code has closed the descriptors: the I/O thread will see.
+            pass
+        importer.io_thread = thread
+        broker.baton.release()
+        if not self.queue:
+            broker.wake()
+            self.lock.acquire()
 
     def handle(self, msg):
         chain = None
@@ -141,13 +155,15 @@ class Dispatcher(object):
 
     def fail(self, msg, chain):
         """Reports the exception being handled."""
-        kind, exc, tb = sys.exc_info()
         if os.getpid() != self.pid:
-            # It ends as a program would.
+            # A fork ends as a program would.
             raise
-        # Our own frame is of no interest.
-        error = core.call_error(kind, exc, tb.tb_next)
-        del tb
+        try:
+            from mitogen.failure import call_error
+        except ImportError:
+            # All ends, and it is too late to ask for the module.
+            return
+        error = call_error(*sys.exc_info())
         if chain is not None:
             self.chains[chain] = error
         elif not msg.reply_to:
@@ -164,8 +180,8 @@ class Dispatcher(object):
                     # os.uname(), os.stat(), named tuples: plain values under another name.
                     obj = tuple(obj)
                 answer = core.Message.pickled(obj, protocol)
-                if len(answer.data) > self.router.limit:
+                if len(answer.data) > self.router.limit and not isinstance(obj, core.CallError):
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
             except:
-                answer = core.Message.pickled(core.call_error(*sys.exc_info()), protocol)
+                return self.fail(msg, None)
             msg.reply(answer)

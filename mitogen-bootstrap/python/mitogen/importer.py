@@ -62,6 +62,10 @@ class Importer(object):
     def close(self):
         """Answers all questions in the negative, from now on."""
         self.request = None
+        self.give_up()
+
+    def give_up(self):
+        """Answers in the negative all that was asked so far."""
         for fullname in list(self.waiting):
             self.handle_answer(fullname, None, None, None)
 

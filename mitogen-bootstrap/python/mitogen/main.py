@@ -13,7 +13,7 @@ from mitogen.stdio import redirect
 from mitogen.wire import Chain
 
 
-class ExternalContext(object):
+class ExternalContext(core.Growing):
     """What functions marked with `takes_econtext` are given."""
 
     def __init__(self, config, importer):
@@ -50,11 +50,16 @@ class ExternalContext(object):
         importer.request = self.request_module
 
     def handle_load_module(self, msg):
-        fullname, children, path, data, _ = msg.unpickle()
-        if path:
-            # Before 2.7 a source had to end its last line.
-            data = zlib.decompress(data) + '\n'.encode()
-            path = 'master:' + path
+        try:
+            fullname, children, path, data, _ = msg.unpickle()
+            if path:
+                # Before 2.7 a source had to end its last line.
+                data = zlib.decompress(data) + '\n'.encode()
+                path = 'master:' + path
+        except:
+            # Whose import waits for this is not known.
+            self.importer.give_up()
+            raise
         self.importer.handle_answer(str(fullname), children, path, data)
 
     def handle_plan(self, msg):
@@ -66,6 +71,8 @@ class ExternalContext(object):
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))
+        # The main thread reads no answer while it waits for it.
+        self.broker.wake()
 
     def io_thread(self):
         self.importer.io_thread = get_ident()

@@ -88,6 +88,8 @@ def words(obj):
 
 class Tool(object):
     """A process, in a session of its own, with the terminal's end that must stay open as long as it lives."""
+    # The context that it led to lives on without us.
+    detached = False
 
     def __init__(self, argv, env, fds, slave):
         self.slave = None
@@ -187,7 +189,10 @@ class Birth(object):
     def run(self):
         loop.upgrade(self.econtext)
         broker = self.econtext.broker
+        expected = self.econtext.router.expected
+        expected.add(self.plan['id'])
         broker.births.append(self)
+        self.cancelled = self.plan['id'] in broker.cancelled
         try:
             try:
                 self.spawn()
@@ -200,13 +205,17 @@ class Birth(object):
             if broker.ending is not None:
                 self.cancel()
             self.attend()
-            if self.handshake.residue is not None:
+            if self.cancelled:
+                self.fail(self.handshake.phase, 'cancelled', self.tool.poll())
+            elif self.handshake.residue is not None:
                 self.adopt()
             else:
                 self.fail(self.handshake.phase, self.handshake.reason, self.tool.poll())
         finally:
             broker.births.remove(self)
             self.econtext.router.handlers.pop(self.reply_to, None)
+            broker.cancelled.discard(self.plan['id'])
+            expected.discard(self.plan['id'])
 
     def cancel(self):
         """Ends the attempt; from any thread."""
@@ -257,6 +266,7 @@ class Birth(object):
         while not handshake.is_over():
             now = clock()
             if now >= self.deadline or self.cancelled:
+                # `run` knows which.
                 return handshake.handle_deadline()
             if not exited and self.tool.poll() is not None:
                 exited = True
@@ -266,7 +276,7 @@ class Birth(object):
             if quiet is not None and now >= quiet:
                 quiet = None
                 self.answer(handshake.handle_quiet(self.echoes()))
-            self.fetch()
+            self.consult()
             for fd, mask in self.poller.poll(min(LOOK, self.deadline - now)):
                 if fd in self.unsent and mask & ~loop.READABLE:
                     self.write(fd)
@@ -279,7 +289,7 @@ class Birth(object):
                 elif source[0] == 'tty':
                     quiet = clock() + QUIET
 
-    def fetch(self):
+    def consult(self):
         """Asks the controller for the secret that a question wants, and hands on what it has answered."""
         handshake = self.handshake
         while self.fetched:
@@ -303,7 +313,7 @@ class Birth(object):
             self.fetched.append((wanted, value))
         router.handlers.pop(self.reply_to, None)
         self.reply_to = router.add_handler(hear, persist=False, respondent=0)
-        router.route(Message.pickled(wanted, handle=self.plan.get('fetch'), reply_to=self.reply_to))
+        router.route(Message.pickled(wanted, handle=self.plan.get('vault'), reply_to=self.reply_to))
 
     def read(self, source, fd):
         """Takes what there is; returns false at the end."""
@@ -389,7 +399,7 @@ class Birth(object):
         self.fds = {}
         done = allocate_lock()
         done.acquire()
-        broker.defer(broker.adopt, link, self.plan['name'], self.handshake.residue, sources, done)
+        broker.defer(broker.adopt, link, self.plan['name'], self.handshake.residue, sources, self, done)
         done.acquire()
         self.report = {'ok': True, 'elapsed': clock() - self.started, 'noise': self.handshake.history.shown()}
 

@@ -225,12 +225,6 @@ impl Sudo {
         }
         prompts
     }
-
-    #[cfg(test)]
-    pub(crate) fn nonce(mut self, nonce: &str) -> Sudo {
-        self.nonce = nonce.to_owned();
-        self
-    }
 }
 
 /// With `-i` sudo puts a backslash before every character that a shell could take for its own, but for `$`:

@@ -16,6 +16,7 @@
 //! | `ALLOCATE_ID` 105 | [`AllocateId`], answered by [`IdBlock`] | empty, pickle |
 //! | `SHUTDOWN` 106 | [`Shutdown`] | empty |
 //! | `LOAD_MODULE` 107 | [`LoadModule`] | pickle |
+//! | `CALL_SERVICE` 110 | [`CallService`], answered by [`CallResult`] | pickle |
 //! | any, when dead | [`Dead`] | text |
 
 mod call;
@@ -25,6 +26,7 @@ mod ids;
 mod log;
 mod module;
 mod route;
+mod service;
 
 pub use call::{CallError, CallFunction, CallResult};
 pub use dead::Dead;
@@ -33,6 +35,7 @@ pub use ids::IdBlock;
 pub use log::ForwardLog;
 pub use module::{GetModule, LoadModule, LoadedModule};
 pub use route::{AddRoute, DelRoute};
+pub use service::CallService;
 
 use crate::pickle::{self, Limits, PickleError};
 use crate::{ContextId, Encoding, Message, Value};

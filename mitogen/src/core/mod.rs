@@ -13,6 +13,7 @@ mod contexts;
 mod links;
 mod waiters;
 
+use crate::credit::Account;
 use crate::effect::Effect;
 use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::Event;
@@ -30,6 +31,10 @@ use tokio::sync::oneshot;
 
 use waiters::Waiters;
 pub(crate) use waiters::{Reply, Waiter};
+
+/// Where a context is told that nobody wants what it is to start. A private handle: only our own agent
+/// listens there.
+const CANCEL_PLAN: Handle = Handle(203);
 
 /// One router's state. Only ever touched under its lock.
 pub(crate) struct Core {
@@ -60,13 +65,22 @@ impl Core {
 
     // ---- contexts and links ---------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&mut self) -> Result<ContextId, Error> {
+    /// An id for a context about to be started: by `owner`, or by this program.
+    pub(crate) fn allocate_id(&mut self, owner: Option<ContextId>) -> Result<ContextId, Error> {
         self.check_open()?;
-        self.machine.allocate_id().map_err(|error| Error::Local {
+        let id = match owner {
+            Some(owner) => self.machine.allocate_id_for(owner),
+            None => self.machine.allocate_id(),
+        };
+        id.map_err(|error| Error::Local {
             what: "number another context",
             source: std::io::Error::other(error),
         })
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&mut self, id: ContextId) {
+        self.machine.release_id(id);
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -93,7 +107,9 @@ impl Core {
 
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
     pub(crate) fn finish_attempt(&mut self, id: ContextId) {
-        self.contexts.forget_expected(id);
+        if self.contexts.forget_expected(id) {
+            self.machine.release_id(id);
+        }
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
@@ -102,14 +118,17 @@ impl Core {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
-            self.contexts.forget_expected(id);
+        } else if let Some(via) = self.contexts.give_up(id) {
+            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
+            if !self.waiters.abandon(reply, id) {
+                self.finish_attempt(id);
+            }
         }
     }
 
-    /// Asks a context to end, once.
+    /// Asks a context to end, once; unless it has detached.
     pub(crate) fn shut_down(&mut self, id: ContextId) {
-        if self.contexts.get(id).is_some_and(|info| info.begin_shutdown()) {
+        if self.contexts.get(id).is_some_and(|info| !info.is_detached() && info.begin_shutdown()) {
             self.machine.send(id, Shutdown::HANDLE, Shutdown.encode());
         }
     }
@@ -172,15 +191,26 @@ impl Core {
         handle: Handle,
         body: (Encoding, Bytes),
     ) -> Result<(), Error> {
-        self.check_open()?;
-        if dst != self.machine.id() && self.machine.route(dst).is_none() {
-            return Err(Error::Lost {
-                context: ContextLabel { id: dst, name: self.name_of(dst) },
-                hop: String::new(),
-                reason: LostReason::Disconnected,
-            });
-        }
+        self.check_way(dst)?;
         self.machine.send(dst, handle, body);
+        Ok(())
+    }
+
+    /// Sends a message that pays from an account, which hears what comes to its credit handle.
+    pub(crate) fn send_for_credit(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        account: &Arc<Account>,
+    ) -> Result<(), Error> {
+        self.check_way(dst)?;
+        let credit = account.handle(|| {
+            let credit = self.machine.open_credit(dst);
+            self.waiters.insert(credit, Waiter::Credit(Arc::clone(account)));
+            credit
+        });
+        self.machine.send_with_reply(dst, handle, body, credit);
         Ok(())
     }
 
@@ -232,6 +262,11 @@ impl Core {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
+                Output::Detaching { link } => {
+                    if let Some(info) = self.contexts.get(link) {
+                        info.set_detached(true);
+                    }
+                }
                 Output::Rejected { link, src, handle, why } => {
                     let (name, first) = (self.name_of(link), self.links.offend(link));
                     effects.push(Effect::Rejected { name, first, src, handle, why });
@@ -252,8 +287,11 @@ impl Core {
             plans::HANDLE => effects.push(Effect::Plan(message)),
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Credit(account)) => {
+                    effects.push(Effect::Credit(account, Reply::Message(message)))
+                }
                 Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Message(message))),
-                Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+                Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
             },
         }
@@ -262,7 +300,8 @@ impl Core {
     fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
         match self.waiters.remove(handle) {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
-            Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+            Some(Waiter::Credit(account)) => effects.push(Effect::Credit(account, Reply::Closed(reason))),
+            Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
             Some(Waiter::Queue(_)) | None => {}
         }
@@ -287,9 +326,17 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
-        let Some(info) = self.contexts.disappear(context) else { return };
+        let (info, orphans) = self.contexts.disappear(context);
+        for orphan in orphans {
+            self.machine.release_id(orphan);
+        }
+        let Some(info) = info else { return };
         // A neighbour's reason was set by its link.
-        info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
+        info.lose(|| match () {
+            () if info.is_detached() => LostReason::Detached,
+            () if info.is_shutting_down() => LostReason::ShutDown,
+            () => LostReason::Disconnected,
+        });
         if info.parent.is_some() {
             info.end();
         }
@@ -297,8 +344,24 @@ impl Core {
         effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn check_way(&self, dst: ContextId) -> Result<(), Error> {
+        self.check_open()?;
+        if dst != self.machine.id() && self.machine.route(dst).is_none() {
+            return Err(self.lost_error(dst));
+        }
+        Ok(())
+    }
+
+    /// The error of what cannot be sent to a context, or cannot be answered by it any more.
+    pub(crate) fn lost_error(&self, id: ContextId) -> Error {
+        let context = ContextLabel { id, name: self.name_of(id) };
+        Error::Lost { context, hop: String::new(), reason: LostReason::Disconnected }
     }
 
     fn name_of(&self, id: ContextId) -> Arc<str> {
