@@ -85,6 +85,16 @@ pub enum Output {
     SendPreamble,
     /// Write this secret and a line feed to the terminal.
     SendSecret(Secret),
+    /// Get this secret from whoever has it, and tell [`Handshake::handle_secret`]. Everything else goes
+    /// on meanwhile.
+    FetchSecret {
+        /// What it is for.
+        name: SecretName,
+        /// What the tool asks, as it stands on the terminal.
+        question: String,
+    },
+    /// Write this text and a line feed to the terminal.
+    SendText(String),
     /// The context speaks frames; these bytes of them came already. Nothing follows.
     Ready {
         /// What came behind the last marker.
@@ -151,7 +161,7 @@ impl Handshake {
             state: State::Waiting { phase: Phase::Spawn, scanner: Scanner::new(NOISE_LIMIT) },
             logs_in: plan.logs_in,
             comms: if plan.wiring.comms == Comms::Pty { Source::Terminal } else { Source::Stdout },
-            prompts: plan.prompts.iter().map(|p| PromptState { prompt: p.clone(), sent: false }).collect(),
+            prompts: plan.prompts.iter().map(PromptState::new).collect(),
             rules: plan.failures.clone(),
             hint: plan.hint.clone(),
             lines: Lines::default(),
@@ -223,7 +233,7 @@ impl Handshake {
             _ => self.lines.feed(Source::Terminal, input),
         }
         if input.contains(&b'\n') {
-            self.question = Question::Open;
+            self.end_question();
         }
         self.consider_question(echo, false);
     }

@@ -108,8 +108,14 @@ pub enum Ask {
 /// What to do about a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Send this secret and a line feed, once. The same question again means that it was wrong.
+    /// Send this secret and a line feed, once. The same question again means that it was wrong, unless
+    /// a later entry with the same `ask` has another secret for it.
     Secret(Secret),
+    /// Have this secret fetched now, and send it and a line feed: once for each question, as its text
+    /// tells them apart. The same question again means that it was wrong.
+    Fetch(SecretName),
+    /// Send this text, which is no secret, and a line feed, once.
+    Say(String),
     /// Give up with this kind of failure.
     Fail(FailureKind, String),
 }
@@ -137,6 +143,11 @@ impl Secret {
         Secret { name: SecretName(name.into()), value: Zeroizing::new(value.into()) }
     }
 
+    /// As [`Secret::new`], of a value that is wiped already when it goes.
+    pub fn from_zeroizing(name: impl Into<String>, value: Zeroizing<String>) -> Secret {
+        Secret { name: SecretName(name.into()), value }
+    }
+
     /// What it is for.
     pub fn name(&self) -> &SecretName {
         &self.name
@@ -155,7 +166,9 @@ impl fmt::Debug for Secret {
 }
 
 /// Plain text comparison with one line: all parts that are given must hold. Case matters; a
-/// pattern without parts matches every line.
+/// pattern without parts matches every line. In a question `whole` and `suffix` are looked for only once
+/// the terminal has been silent for a moment: what stands at the end of a line that still grows is
+/// chance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
     /// The line is this (trailing white space left aside).
@@ -205,6 +218,16 @@ impl Pattern {
             && self.contains.iter().all(|c| line.contains(c.as_str()))
     }
 
+    /// Whether nothing is demanded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.whole.is_none() && self.prefix.is_none() && self.suffix.is_none() && self.contains.is_empty()
+    }
+
+    /// Whether the pattern says how the line ends.
+    pub(crate) fn minds_end(&self) -> bool {
+        self.whole.is_some() || self.suffix.is_some()
+    }
+
     /// Whether `text`, which may still grow, is a true beginning of what the pattern wants.
     pub(crate) fn may_become(&self, text: &str) -> bool {
         self.prefix.as_deref().is_some_and(|p| p.len() > text.len() && p.starts_with(text))
@@ -238,7 +261,8 @@ pub struct FailureRule {
     /// Where the line must stand; `None` is anywhere.
     pub source: Option<Source>,
     /// The line that gives the verdict. Of all lines that match a rule the last counts; of the
-    /// rules that match it, the first.
+    /// rules that match it, the first. A rule whose pattern has no parts is the last resort: it counts
+    /// when something was printed and no other rule knows it (in another language, say).
     pub line: Pattern,
     /// A line that must have come before (or be) the verdict.
     pub also: Option<Pattern>,
@@ -284,6 +308,18 @@ pub enum FailureKind {
     SecretNeeded(SecretName),
     /// The account's password must be changed before it can be used.
     PasswordExpired,
+    /// Whoever runs the tool may not do this there, whatever secret is sent.
+    NotPermitted,
+    /// The account is locked, has expired, or has no shell.
+    AccountUnusable,
+    /// There is no such user.
+    NoSuchUser,
+    /// There is no such container, pod, jail, image or process.
+    TargetMissing,
+    /// It exists, and does not run.
+    TargetStopped,
+    /// The tool wants a terminal and has none.
+    NoTerminal,
     /// The tool asks something that nobody can answer.
     UnexpectedPrompt,
     /// No Python interpreter was found.
@@ -325,6 +361,12 @@ impl fmt::Display for FailureKind {
             FailureKind::WrongSecret(name) => write!(f, "wrong {name}"),
             FailureKind::SecretNeeded(name) => write!(f, "a {name} is needed and none was given"),
             FailureKind::PasswordExpired => f.write_str("the account's password has expired"),
+            FailureKind::NotPermitted => f.write_str("not permitted"),
+            FailureKind::AccountUnusable => f.write_str("the account cannot be used"),
+            FailureKind::NoSuchUser => f.write_str("there is no such user"),
+            FailureKind::TargetMissing => f.write_str("there is no such container or process"),
+            FailureKind::TargetStopped => f.write_str("the container does not run"),
+            FailureKind::NoTerminal => f.write_str("the program to connect with wants a terminal"),
             FailureKind::UnexpectedPrompt => f.write_str("unexpected question"),
             FailureKind::NoInterpreter => f.write_str("no python interpreter found"),
             FailureKind::Exec => f.write_str("the interpreter could not be executed"),

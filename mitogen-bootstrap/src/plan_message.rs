@@ -21,9 +21,14 @@ use std::time::Duration;
 ///
 /// Each of `secrets` is a dict with `source` (`hidden`: only while the terminal does not echo;
 /// `any`), `prompt` (text that the question contains, empty for any question) and `value`: a
-/// `Secret` to send, once, or None where the attempt must end with the reason `asked`. They are
-/// tried in their order; an entry with an empty `prompt` has to wait for a moment of silence, so
-/// that a question still being written is not taken for another.
+/// `Secret` or a text to send, once; True where the secret is to be fetched, once for each question; or
+/// None where the attempt must end with the reason `asked`. `more` lists further texts that the question
+/// must contain. They are tried in their order; an entry with an empty `prompt`, one whose secret is to be
+/// fetched, and one with `wait` True have to wait for a moment of silence, so that a question still being
+/// written is not taken for another.
+///
+/// A secret is fetched with a message to handle `vault` of context 0 (0 where none is to be fetched): a
+/// pickled pair of the entry's index and the question. The answer is a `Secret`, or None.
 #[derive(Clone, Copy, Debug)]
 pub struct RunPlan<'a> {
     /// The new context.
@@ -38,6 +43,8 @@ pub struct RunPlan<'a> {
     pub key: Option<&'a SessionKey>,
     /// How long the attempt may take.
     pub timeout: Duration,
+    /// Where secrets are fetched that the plan does not hold, if there are any.
+    pub fetch: Option<Handle>,
 }
 
 impl RunPlan<'_> {
@@ -63,6 +70,7 @@ impl RunPlan<'_> {
             ("key", text(self.key.map_or("", SessionKey::expose))),
             ("secrets", Value::List(plan.prompts.iter().map(|p| secret(&p.ask, &p.answer)).collect())),
             ("timeout", Value::Float(self.timeout.as_secs_f64())),
+            ("vault", self.fetch.map_or(0, |handle| handle.0).into()),
             ("noise_cap", (NOISE_LIMIT as u64).into()),
         ])
     }
@@ -86,22 +94,31 @@ fn wiring(plan: &BootPlan) -> &'static str {
 }
 
 fn secret(ask: &Ask, answer: &Answer) -> Value {
-    let (source, prompt) = match ask {
-        Ask::Hidden => ("hidden", ""),
-        Ask::HiddenLike(pattern) => ("hidden", telling_part(pattern)),
-        Ask::Like(pattern) => ("any", telling_part(pattern)),
+    let (source, pattern) = match ask {
+        Ask::Hidden => ("hidden", None),
+        Ask::HiddenLike(pattern) => ("hidden", Some(pattern)),
+        Ask::Like(pattern) => ("any", Some(pattern)),
     };
+    let mut parts = pattern.map(parts).unwrap_or_default().into_iter();
     let value = match answer {
         Answer::Secret(secret) => Value::Secret(Secret::new(secret.expose())),
+        Answer::Say(answer) => text(answer),
+        Answer::Fetch(_) => Value::Bool(true),
         Answer::Fail(..) => Value::None,
     };
-    dict([("source", text(source)), ("prompt", text(prompt)), ("value", value)])
+    dict([
+        ("source", text(source)),
+        ("prompt", text(parts.next().unwrap_or_default())),
+        ("more", Value::List(parts.map(text).collect())),
+        ("wait", Value::Bool(pattern.is_some_and(Pattern::minds_end))),
+        ("value", value),
+    ])
 }
 
-/// The part of a pattern that tells most. That the others hold too is checked when a failure is judged.
-fn telling_part(pattern: &Pattern) -> &str {
+/// All texts that a pattern wants. Where in the line is checked when a failure is judged.
+fn parts(pattern: &Pattern) -> Vec<&str> {
     let parts = [&pattern.whole, &pattern.prefix].into_iter().flatten();
-    parts.chain(&pattern.contains).chain(&pattern.suffix).next().map_or("", String::as_str)
+    parts.chain(&pattern.contains).chain(&pattern.suffix).map(String::as_str).collect()
 }
 
 fn dict<const N: usize>(pairs: [(&str, Value); N]) -> Value {

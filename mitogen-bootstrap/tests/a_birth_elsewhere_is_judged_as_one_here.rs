@@ -64,6 +64,7 @@ fn the_message_holds_all_but_the_core() {
         preamble: &preamble,
         key: Some(&key),
         timeout: Duration::from_millis(1500),
+        fetch: None,
     };
     let (_, payload) = run.encode().expect("a pickle");
     let value = pickle::read(&payload, &pickle::Limits::default()).expect("our own pickle");

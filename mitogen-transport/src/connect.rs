@@ -1,5 +1,6 @@
 //! Carries a plan out: moves bytes between a tool and the handshake until that has decided.
 
+use crate::credentials::Credentials;
 use crate::error::ConnectError;
 use crate::fd::Fd;
 use crate::link::Stream;
@@ -10,7 +11,9 @@ use crate::tool::{ToolLines, drain};
 use bytes::Bytes;
 use mitogen_bootstrap::handshake::{Failure, Handshake, Output, Phase};
 use mitogen_bootstrap::plan::{BootPlan, Comms, Secret};
+use std::future::Future;
 use std::io::IoSlice;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -51,10 +54,11 @@ pub async fn connect(
     preamble: &[u8],
     deadline: Duration,
 ) -> Result<Connected, Box<ConnectError>> {
-    connect_observed(plan, preamble, deadline, &mut |_, _| {}).await
+    connect_observed(plan, preamble, deadline, &Credentials::default(), &mut |_, _| {}).await
 }
 
-/// As [`connect`], telling `observer` each phase as it begins, with the time since the start.
+/// As [`connect`], with the secrets that the plan wants fetched, telling `observer` each phase as it
+/// begins, with the time since the start.
 ///
 /// # Errors
 /// As [`connect`].
@@ -62,6 +66,7 @@ pub async fn connect_observed(
     plan: &BootPlan,
     preamble: &[u8],
     deadline: Duration,
+    credentials: &Credentials,
     observer: &mut (dyn FnMut(Phase, Duration) + Send),
 ) -> Result<Connected, Box<ConnectError>> {
     let started = Instant::now();
@@ -83,7 +88,7 @@ pub async fn connect_observed(
         timers: Timers { deadline: started + deadline, settle: None, quiet: None },
         open: Open { stdout: true, stderr: true, terminal: true, exited: false },
     };
-    driver.run(preamble, started, observer).await
+    driver.run(preamble, started, credentials, observer).await
 }
 
 fn spawn_error(plan: &BootPlan, mut handshake: Handshake, started: Instant) -> Box<ConnectError> {
@@ -139,8 +144,11 @@ impl<'a> Driver<'a> {
         mut self,
         preamble: &'a [u8],
         started: Instant,
+        credentials: &Credentials,
         observer: &mut (dyn FnMut(Phase, Duration) + Send),
     ) -> Result<Connected, Box<ConnectError>> {
+        let hop = self.plan.hop.as_str();
+        let mut fetching: Option<Fetching<'_>> = None;
         let mut buffers = [vec![0; 8192], vec![0; 4096], vec![0; 4096]];
         loop {
             while let Some(output) = self.handshake.poll_output() {
@@ -150,12 +158,26 @@ impl<'a> Driver<'a> {
                         self.leave_terminal();
                         self.unsent = preamble;
                     }
-                    Output::SendSecret(secret) => self.send_secret(&secret).await,
+                    Output::SendSecret(secret) => self.send_line(secret.expose()).await,
+                    Output::SendText(text) => self.send_line(&text).await,
+                    // A question that came before it is not waited for any more.
+                    Output::FetchSecret { name, question } => {
+                        fetching =
+                            Some(Box::pin(async move { credentials.get(hop, &name, &question).await }));
+                    }
                     Output::Ready { residue } => return Ok(self.ready(residue, started)),
                     Output::Failed(failure) => return Err(self.failed(*failure, started).await),
                 }
             }
-            let event = self.next_event(&mut buffers).await;
+            let event = tokio::select! {
+                biased;
+                event = self.next_event(&mut buffers) => event,
+                secret = fetched(&mut fetching) => {
+                    fetching = None;
+                    self.handshake.handle_secret(secret);
+                    continue;
+                }
+            };
             self.handle(event, &buffers);
         }
     }
@@ -243,9 +265,9 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn send_secret(&mut self, secret: &Secret) {
-        let mut line = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
-        line.extend_from_slice(secret.expose().as_bytes());
+    async fn send_line(&mut self, text: &str) {
+        let mut line = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        line.extend_from_slice(text.as_bytes());
         line.push(b'\n');
         if let Some(terminal) = &self.spawned.terminal {
             // A tool that does not read its answer is the deadline's business.
@@ -276,6 +298,16 @@ impl<'a> Driver<'a> {
         // Politely at first: ssh may have a control socket to remove.
         process.stop(Duration::ZERO, TERM_PATIENCE).await;
         error
+    }
+}
+
+type Fetching<'a> = Pin<Box<dyn Future<Output = Option<Secret>> + Send + 'a>>;
+
+/// The secret that is being fetched, if one is.
+async fn fetched(fetching: &mut Option<Fetching<'_>>) -> Option<Secret> {
+    match fetching {
+        Some(fetching) => fetching.await,
+        None => std::future::pending().await,
     }
 }
 

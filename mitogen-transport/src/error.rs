@@ -55,7 +55,7 @@ impl ConnectError {
         })
     }
 
-    /// Whether a login or a host's key was refused, or wants something from the user.
+    /// Whether a login, or the right to become another user, was refused or wants something from the user.
     pub fn is_auth(&self) -> bool {
         matches!(
             self.kind,
@@ -63,6 +63,9 @@ impl ConnectError {
                 | FailureKind::WrongSecret(_)
                 | FailureKind::SecretNeeded(_)
                 | FailureKind::PasswordExpired
+                | FailureKind::NotPermitted
+                | FailureKind::AccountUnusable
+                | FailureKind::NoSuchUser
                 | FailureKind::UnexpectedPrompt
         )
     }

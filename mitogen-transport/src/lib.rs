@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod connect;
+mod credentials;
 mod descriptors;
 mod error;
 mod fd;
@@ -27,10 +28,14 @@ mod spawn;
 mod tool;
 
 pub use connect::{Connected, connect, connect_observed};
+pub use credentials::{Credential, Credentials, Question};
 pub use descriptors::raise_descriptor_limit;
 pub use error::ConnectError;
 pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, QueueWatch, Stream, Waiting};
-pub use method::{Custom, HostKeys, Local, Method, Ssh};
+pub use method::{
+    Buildah, Custom, Doas, Docker, HostKeys, Incus, Jail, Kubectl, Local, Lxc, Lxd, Method, OptionError,
+    OptionValue, Podman, Setns, Ssh, Su, Sudo,
+};
 pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
 pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};
 pub use process::Process;

@@ -20,10 +20,15 @@ fn a_local_context_is_born_over_every_wiring() {
         alone(|| async {
             let plan = BootPlan { wiring, ..Local::new().plan() };
             let mut phases = Vec::new();
-            let connected =
-                connect_observed(&plan, preamble().as_bytes(), DEADLINE, &mut |phase, _| phases.push(phase))
-                    .await
-                    .unwrap_or_else(|e| panic!("{wiring:?}: {e}"));
+            let connected = connect_observed(
+                &plan,
+                preamble().as_bytes(),
+                DEADLINE,
+                &Default::default(),
+                &mut |phase, _| phases.push(phase),
+            )
+            .await
+            .unwrap_or_else(|e| panic!("{wiring:?}: {e}"));
             assert_eq!(
                 phases,
                 [Phase::Spawn, Phase::Interpreter, Phase::FirstStage, Phase::Agent, Phase::Ready]

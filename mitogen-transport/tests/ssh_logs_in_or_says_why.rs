@@ -262,3 +262,53 @@ with_testbed!(options_that_ssh_does_not_know, dir, async {
     assert_eq!(error.kind, FailureKind::ToolUsage);
     assert_eq!(refused(ssh(&dir, "tb_dash").ssh_path("no-such-ssh")).await.kind, FailureKind::ToolMissing);
 });
+
+with_testbed!(jump_hosts, dir, async {
+    born(ssh(&dir, "hop2")).await;
+    // By hand: no alias knows of it.
+    born(ssh(&dir, "tb_tcsh").jump("tb_bash,tb_dash").compression(true)).await;
+    let error = refused(ssh(&dir, "tb_dash").jump("tb_nowhere.invalid")).await;
+    assert_eq!(error.kind, FailureKind::Resolve, "{error}");
+});
+
+with_testbed!(one_connection_for_several_contexts, dir, async {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let socket = format!("ControlPath={}/%C", scratch.path().display());
+    let shared = || ssh(&dir, "tb_dash").option("ControlMaster=auto").option(&socket);
+    // The first is the master, and ends with its context: nothing is left behind.
+    let connected = connect(&shared().plan(), preamble().as_bytes(), DEADLINE).await.expect("the master");
+    born(shared()).await;
+    born(shared().password("pw-tb_dash")).await;
+    let (mut reader, writer) =
+        connected.stream.frames(&FrameFormat::UNSIGNED, Direction::ParentToChild, DEFAULT_MAX_PAYLOAD);
+    writer.send(&Message::new(ContextId::CONTROLLER, ContextId(1), Handle(106))).expect("sent");
+    while let Ok(Some(_)) = reader.next().await {}
+    let exit = Process::stop(&connected.process, Duration::from_secs(5), Duration::from_secs(1)).await;
+    assert!(exit.is_some(), "the master ends");
+    assert_eq!(std::fs::read_dir(scratch.path()).expect("the directory").count(), 0, "its socket is gone");
+});
+
+with_testbed!(login_scripts_count_for_the_deadline, dir, async {
+    let started = Instant::now();
+    let deadline = Duration::from_secs(3);
+    let plan = ssh(&dir, "tb_slow").plan();
+    let error = connect(&plan, preamble().as_bytes(), deadline).await.expect_err("a failure");
+    assert_eq!((error.phase, &error.kind), (Phase::Login, &FailureKind::TimedOut), "{error}");
+    assert!(error.last_lines.iter().any(|line| line.text == "just a moment"), "{error}");
+    assert!(started.elapsed() < deadline + Duration::from_secs(3), "{error}");
+});
+
+with_testbed!(a_password_is_fetched_when_ssh_asks, dir, async {
+    use mitogen_transport::{Credential, Method, connect_observed};
+    for host in ["tb_pw", "tb_kbd", "tb_two"] {
+        let method = Method::from(ssh(&dir, host).password(Credential::fetch(move |question| async move {
+            assert!(question.text.to_lowercase().contains("password"), "{question:?}");
+            Some(format!("pw-{host}"))
+        })));
+        let (plan, preamble) = (method.plan(), preamble());
+        let connected =
+            connect_observed(&plan, preamble.as_bytes(), DEADLINE, method.credentials(), &mut |_, _| {})
+                .await;
+        drop(connected.unwrap_or_else(|error| panic!("{error}")));
+    }
+});

@@ -26,7 +26,8 @@
 //! | what | where |
 //! |---|---|
 //! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
-//! | connection methods | [`Local`], [`Ssh`], [`Custom`] |
+//! | connection methods | [`Local`], [`Ssh`], [`Sudo`], [`Su`], [`Doas`], [`Docker`], [`Podman`], [`Buildah`], [`Lxc`], [`Lxd`], [`Incus`], [`Kubectl`], [`Jail`], [`Setns`], [`Custom`], [`Method`] |
+//! | secrets | [`Credential`], [`Question`] |
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
@@ -90,7 +91,11 @@ pub use events::{Event, Events};
 pub use exec::{Command, Output};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use mitogen_router::Access;
-pub use mitogen_transport::{ConnectError, Custom, FailureKind, HostKeys, Local, Method, Phase, Ssh};
+pub use mitogen_transport::{
+    Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,
+    Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName, Setns, Ssh, Su,
+    Sudo,
+};
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
 pub use receiver::{Incoming, Receiver};

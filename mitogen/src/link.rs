@@ -115,10 +115,15 @@ pub(crate) async fn connect(
         protocol_log::phase(id, &plan.hop, phase, at);
         observer(phase, at);
     };
-    let Connected { stream, process, tool_lines, .. } =
-        mitogen_transport::connect_observed(&plan, preamble.as_bytes(), deadline, &mut observer)
-            .await
-            .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
+    let Connected { stream, process, tool_lines, .. } = mitogen_transport::connect_observed(
+        &plan,
+        preamble.as_bytes(),
+        deadline,
+        method.credentials(),
+        &mut observer,
+    )
+    .await
+    .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
     let context = shared.adopt(Arc::clone(&info), Wire::new(writer), stop)?;

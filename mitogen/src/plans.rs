@@ -6,11 +6,10 @@ use crate::protocol_log;
 use crate::shared::Shared;
 use crate::via::child_name;
 use mitogen_bootstrap::plan_message::RunPlan;
-use mitogen_transport::{HostKeys, Local, Method, Ssh};
+use mitogen_transport::{Credential, Method, OptionValue};
 use mitogen_wire::body::{CallError, CallResult};
 use mitogen_wire::{Encoding, Handle, Message, Value, pickle};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Where any context of the tree asks for a plan: a pickled pair of a method's name and its options, as
 /// `Kwargs`. The answer is the dict of a [`RunPlan`], complete with a new id. A private handle.
@@ -53,8 +52,16 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
         shared.release_id(id);
         format!("{LIMIT} contexts are being started already, or the controller is closing")
     })?;
-    Ok(RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout }
-        .to_value())
+    Ok(RunPlan {
+        id,
+        name: &info.name,
+        plan: &plan,
+        preamble: &preamble,
+        key: key.as_ref(),
+        timeout,
+        fetch: None,
+    }
+    .to_value())
 }
 
 /// A method by the names that upstream's Python gives its options.
@@ -69,80 +76,36 @@ fn read_method(method: &str, options: &Value) -> Result<Method, String> {
             .ok_or("an option's name is no text")?,
         _ => return Err("the options are no Kwargs".to_owned()),
     };
-    let given = || pairs.iter().filter(|(_, value)| !value.is_none());
-    match method {
-        "local" => given().try_fold(Local::new(), local_option).map(Method::from),
-        "ssh" => {
-            let host = given().find(|(key, _)| *key == "hostname").and_then(|(_, value)| value.as_str());
-            let ssh = Ssh::new(host.ok_or("`ssh` needs a hostname")?);
-            given().try_fold(ssh, ssh_option).map(Method::from)
+    let given = pairs.into_iter().filter(|(_, value)| !value.is_none());
+    let read = |(key, value)| read_option(value).map(|value| (key, value)).ok_or_else(|| bad(key));
+    let mut options = given.map(read).collect::<Result<Vec<_>, _>>()?;
+    // What upstream has as a method of its own.
+    let method = match method {
+        "machinectl" => {
+            options.push(("kind", "machinectl".into()));
+            "setns"
         }
-        _ => Err(format!("there is no connection method {method:?}; available: local, ssh")),
-    }
-}
-
-/// The options that every method has.
-macro_rules! common_option {
-    ($method:expr, $key:expr, $value:expr, $otherwise:expr) => {
-        match $key {
-            "python_path" => match $value {
-                Value::List(words) | Value::Tuple(words) => {
-                    let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
-                    Ok($method.python_argv(words.ok_or_else(|| no_text($key))?))
-                }
-                value => Ok($method.python(text($key, value)?)),
-            },
-            "name" => Ok($method.name(text($key, $value)?)),
-            "connect_timeout" => {
-                let seconds = $value.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok());
-                Ok($method.connect_timeout(seconds.ok_or("`connect_timeout` is no number of seconds")?))
-            }
-            // Settings of the whole tree here.
-            "debug" | "profiling" | "unidirectional" | "max_message_size" | "remote_name" => Ok($method),
-            _ => $otherwise,
-        }
+        method => method,
     };
+    Method::from_options(method, options).map_err(|error| error.to_string())
 }
 
-fn local_option(local: Local, (key, value): &(&str, &Value)) -> Result<Local, String> {
-    common_option!(local, *key, *value, Err(format!("`local` has no option `{key}`")))
-}
-
-fn ssh_option(ssh: Ssh, (key, value): &(&str, &Value)) -> Result<Ssh, String> {
-    let bad = |what: &str| format!("`{key}` is no {what}");
-    common_option!(
-        ssh,
-        *key,
-        *value,
-        match *key {
-            "hostname" => Ok(ssh),
-            "username" => Ok(ssh.user(text(key, value)?)),
-            "port" => {
-                let port = value.as_u64().and_then(|port| u16::try_from(port).ok());
-                Ok(ssh.port(port.ok_or_else(|| bad("port"))?))
-            }
-            "password" => match value {
-                Value::Secret(secret) => Ok(ssh.password(secret.expose())),
-                value => Ok(ssh.password(text(key, value)?)),
-            },
-            "identity_file" => Ok(ssh.identity(text(key, value)?)),
-            "ssh_path" => Ok(ssh.ssh_path(text(key, value)?)),
-            "ssh_config" => Ok(ssh.config(text(key, value)?)),
-            "check_host_keys" => Ok(ssh.host_keys(match value.as_str() {
-                Some("enforce") => HostKeys::Enforce,
-                Some("accept") => HostKeys::AcceptNew,
-                Some("ignore") => HostKeys::Ignore,
-                _ => return Err(bad("one of `enforce`, `accept` and `ignore`")),
-            })),
-            _ => Err(format!("`ssh` has no option `{key}`")),
+fn read_option(value: &Value) -> Option<OptionValue> {
+    Some(match value {
+        Value::Bool(flag) => OptionValue::Bool(*flag),
+        Value::Secret(secret) => OptionValue::Secret(Credential::from(secret.expose())),
+        Value::List(words) | Value::Tuple(words) => {
+            let word = |word: &Value| word.as_str().map(str::to_owned);
+            OptionValue::List(words.iter().map(word).collect::<Option<_>>()?)
         }
-    )
+        value => match (value.as_str(), value.as_f64()) {
+            (Some(text), _) => OptionValue::Text(text.to_owned()),
+            (None, Some(number)) => OptionValue::Number(number),
+            (None, None) => OptionValue::Number(value.as_i64()? as f64),
+        },
+    })
 }
 
-fn text<'a>(key: &str, value: &'a Value) -> Result<&'a str, String> {
-    value.as_str().ok_or_else(|| no_text(key))
-}
-
-fn no_text(key: &str) -> String {
-    format!("`{key}` is no text")
+fn bad(key: &str) -> String {
+    format!("`{key}` is neither text, number, list of words nor secret")
 }

@@ -7,11 +7,15 @@ use crate::error::Error;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
 use crate::protocol_log;
+use crate::receiver::Receiver;
 use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
+use mitogen_bootstrap::plan::Answer;
 use mitogen_bootstrap::plan_message::RunPlan;
-use mitogen_transport::{BootPlan, ConnectError, FailureKind, Method};
-use mitogen_wire::Message;
+use mitogen_router::Access;
+use mitogen_transport::{BootPlan, ConnectError, Credentials, FailureKind, Method};
 use mitogen_wire::body::CallResult;
+use mitogen_wire::{ContextId, Message, Secret, Value};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,7 +39,14 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let id = shared.allocate_id(Some(via.id()))?;
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(Arc::clone(&via.info))));
     let Birth { key, preamble } = draw_birth(shared, &info, via.info.lineage())?;
-    let run = RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout };
+    // Who asks for secrets that are fetched; closed when the attempt is over.
+    let mut questions = match method.credentials().fetches() {
+        true => Some(Receiver::open(shared, None, Access::Anyone)?),
+        false => None,
+    };
+    let fetch = questions.as_ref().map(Receiver::handle);
+    let run =
+        RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout, fetch };
     let body = run.encode().map_err(|error| Error::Encode {
         what: format!("the plan of {}", plan.hop),
         message: error.to_string(),
@@ -44,7 +55,14 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let started = Instant::now();
     crate::equip::equip(shared, &via.info)?;
     let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
-    let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {
+    let answered = async {
+        tokio::select! {
+            biased;
+            reply = attempt.answered() => reply,
+            never = fetch_secrets(via.id(), &plan, method.credentials(), &mut questions) => match never {},
+        }
+    };
+    let Ok(reply) = tokio::time::timeout(timeout + SLACK, answered).await else {
         // Dropped, it ends the context should it be born yet.
         return Err(no_answer(&plan, via, started.elapsed()));
     };
@@ -56,6 +74,31 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     }
     // Its route was announced on the same way, before the answer.
     shared.context(id).ok_or_else(|| info.lost_error())
+}
+
+/// Answers the questions that the context which makes the attempt cannot.
+async fn fetch_secrets(
+    via: ContextId,
+    plan: &BootPlan,
+    credentials: &Credentials,
+    questions: &mut Option<Receiver>,
+) -> Infallible {
+    let Some(questions) = questions else { return std::future::pending().await };
+    // It closes with the router; whoever waits for the attempt sees that too.
+    while let Ok(incoming) = questions.next().await {
+        if incoming.from() != via {
+            continue;
+        }
+        let Ok((index, question)) = incoming.decode::<(usize, String)>() else { continue };
+        let secret = match plan.prompts.get(index).map(|prompt| &prompt.answer) {
+            Some(Answer::Fetch(name)) => credentials.get(&plan.hop, name, &question).await,
+            _ => None,
+        };
+        let value = secret.map_or(Value::None, |secret| Value::Secret(Secret::new(secret.expose())));
+        // Fails when the context is gone, and the attempt with it.
+        let _ = incoming.reply(value);
+    }
+    std::future::pending().await
 }
 
 fn judge(plan: &BootPlan, via: &Context, answer: &Message) -> Result<(), Error> {

@@ -14,6 +14,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tcsh", "a login shell with other quoting"),
     ("zsh", "another login shell"),
     ("fish", "a third one"),
+    ("sudo", "to become another user"),
+    ("opendoas", "another way to that"),
+    ("locales", "the languages in which sudo and su ask"),
+    ("lxc", "containers that start in a moment"),
+    ("podman", "containers as most people have them"),
+    ("runc", "runs podman's containers; crun refuses machines with both kinds of cgroups"),
+    ("buildah", "working containers"),
     ("procps", "ps, by which tests see what a context looks like from outside"),
 ];
 

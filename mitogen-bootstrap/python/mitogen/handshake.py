@@ -4,7 +4,7 @@
                         EC0            EC1      EC2
 """
 import re
-from mitogen.core import BytesType, to_text
+from mitogen.core import BytesType, Secret, to_text
 
 MARKER = re.compile('EC([0129])\r?\n'.encode())
 EMPTY = BytesType()
@@ -69,6 +69,10 @@ class Handshake(object):
         self.secrets = plan.get('secrets') or ()
         # Indices of those that were sent.
         self.sent = []
+        # Questions that secrets were fetched for; (index, question) whose secret is being fetched; whether it was not to be had.
+        self.fetched = []
+        self.wanted = None
+        self.refused = False
         self.answered = False
         self.history = History()
         self.held = EMPTY
@@ -134,6 +138,10 @@ class Handshake(object):
             self.history.feed('tty', data)
         if NEWLINE in data:
             self.answered = False
+            if self.wanted:
+                # Nobody waits for it any more.
+                self.fetched.remove(self.wanted[1])
+                self.wanted = None
         return send, self.question(echo, False)
 
     def handle_quiet(self, echo):
@@ -143,26 +151,57 @@ class Handshake(object):
     def question(self, echo, quiet):
         # Behind the first marker nobody asks us any more.
         text = self.history.pending('tty')
-        if self.is_over() or self.phase not in ('login', 'interpreter') or self.answered or not text:
+        if self.is_over() or self.phase not in ('login', 'interpreter') or self.answered or self.wanted or not text:
             return None
         self.echo = echo
+        asked = None
         for index in range(len(self.secrets)):
             secret = self.secrets[index]
-            prompt = to_text(secret['prompt'])
-            if echo and to_text(secret['source']) == 'hidden' or prompt not in text or not prompt and not quiet:
+            prompts = [to_text(part) for part in [secret['prompt']] + list(secret.get('more') or ())]
+            value = secret['value']
+            if asked not in (None, (secret['source'], prompts)) or echo and to_text(secret['source']) == 'hidden':
                 continue
-            if secret['value'] is None or index in self.sent:
+            if [part for part in prompts if part not in text] or not quiet and (not prompts[0] or value is True or secret.get('wait')):
+                continue
+            # What it had was sent: a later one for the same question may have another.
+            asked = secret['source'], prompts
+            if index in self.sent and value is not True:
+                continue
+            if value is None or value is True and text in self.fetched:
                 break
-            self.sent.append(index)
-            self.answered = True
-            value = to_text(secret['value']).encode('utf-8')
-            if value:
-                self.history.blotted.append(value)
-            return value
+            if value is True:
+                self.fetched.append(text)
+                self.wanted = index, text
+                return None
+            return self.send(index, value)
         else:
-            if not quiet:
+            if not quiet and not asked:
                 return None
         self.reason = 'asked'
+
+    def send(self, index, value):
+        if index not in self.sent:
+            self.sent.append(index)
+        self.answered = True
+        hidden = isinstance(value, Secret)
+        value = to_text(value).encode('utf-8')
+        if value and hidden:
+            self.history.blotted.append(value)
+        return value
+
+    def handle_secret(self, wanted, value):
+        """Takes what was fetched, or None. Returns a secret to send or None."""
+        if self.is_over() or self.wanted != wanted:
+            return None
+        self.wanted = None
+        if self.history.pending('tty') != wanted[1]:
+            # The tool waits no more: whoever reads there now must not have it.
+            return None
+        if value is None:
+            self.refused = True
+            self.reason = 'asked'
+            return None
+        return self.send(wanted[0], value)
 
     def handle_end(self):
         """The tool is gone, or will not say more."""

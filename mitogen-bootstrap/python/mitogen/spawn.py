@@ -9,7 +9,7 @@ import termios
 import time
 from mitogen import loop
 from mitogen.broker import clock
-from mitogen.core import PY3, to_text
+from mitogen.core import Error, Message, PY3, to_text
 from mitogen.handshake import Handshake
 from mitogen.importer import allocate_lock
 from mitogen.stream import Link
@@ -117,7 +117,11 @@ class Tool(object):
             keywords['preexec_fn'] = prepare
         self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=not alone, env=env, **keywords)
         self.pid = self.process.pid
-        self.slave = slave
+        if slave in fds:
+            # The tool holds it, and it must end with the tool.
+            os.close(slave)
+        else:
+            self.slave = slave
 
     def poll(self):
         """The exit status, negative for a signal; None while it runs."""
@@ -177,6 +181,10 @@ class Birth(object):
         self.lent = []
         self.cancelled = False
         self.report = None
+        # What is being fetched, where the answer comes, and the answers: (what was fetched, value).
+        self.fetching = None
+        self.reply_to = None
+        self.fetched = []
 
     def run(self):
         loop.upgrade(self.econtext)
@@ -205,6 +213,7 @@ class Birth(object):
                 self.fail(self.handshake.phase, self.handshake.reason, self.tool.poll())
         finally:
             broker.births.remove(self)
+            self.econtext.router.handlers.pop(self.reply_to, None)
             broker.cancelled.discard(self.plan['id'])
             expected.discard(self.plan['id'])
 
@@ -267,6 +276,7 @@ class Birth(object):
             if quiet is not None and now >= quiet:
                 quiet = None
                 self.answer(handshake.handle_quiet(self.echoes()))
+            self.consult()
             for fd, mask in self.poller.poll(min(LOOK, self.deadline - now)):
                 if fd in self.unsent and mask & ~loop.READABLE:
                     self.write(fd)
@@ -278,6 +288,32 @@ class Birth(object):
                         settle = settle or now + EXIT_PATIENCE
                 elif source[0] == 'tty':
                     quiet = clock() + QUIET
+
+    def consult(self):
+        """Asks the controller for the secret that a question wants, and hands on what it has answered."""
+        handshake = self.handshake
+        while self.fetched:
+            self.answer(handshake.handle_secret(*self.fetched.pop(0)))
+        if handshake.wanted != self.fetching:
+            self.fetching = handshake.wanted
+            if self.fetching:
+                self.econtext.broker.defer(self.ask, self.fetching)
+
+    def ask(self, wanted):
+        """On the I/O thread, where nobody else opens handles."""
+        router = self.econtext.router
+
+        def hear(msg):
+            value = None
+            try:
+                value = msg.unpickle()
+            except Error:
+                # Nobody there has it.
+                pass
+            self.fetched.append((wanted, value))
+        router.handlers.pop(self.reply_to, None)
+        self.reply_to = router.add_handler(hear, persist=False, respondent=0)
+        router.route(Message.pickled(wanted, handle=self.plan.get('vault'), reply_to=self.reply_to))
 
     def read(self, source, fd):
         """Takes what there is; returns false at the end."""
@@ -370,7 +406,7 @@ class Birth(object):
     def fail(self, phase, reason, status):
         handshake = self.handshake
         self.report = {'ok': False, 'phase': phase, 'reason': reason, 'status': status, 'errno': None, 'message': None, 'lines': handshake.history.shown(),
-                       'sent': handshake.sent, 'echo': handshake.echo, 'elapsed': clock() - self.started}
+                       'sent': handshake.sent, 'echo': handshake.echo, 'refused': handshake.refused, 'elapsed': clock() - self.started}
         self.close()
 
     def close(self):

@@ -1,13 +1,21 @@
 //! What the tool asks on its terminal, and the answer.
 
 use super::{Handshake, Output, Phase};
-use crate::plan::{Answer, Ask, FailureKind, Prompt, SecretName, Source};
+use crate::plan::{Answer, Ask, FailureKind, Pattern, Prompt, Secret, SecretName, Source};
 
 #[derive(Debug)]
 pub(super) struct PromptState {
     pub(super) prompt: Prompt,
-    /// Its secret was sent: once is all it gets.
+    /// Its answer was sent: once is all it gets, unless it is fetched anew for each question.
     pub(super) sent: bool,
+    /// The questions that it was fetched for.
+    fetched: Vec<String>,
+}
+
+impl PromptState {
+    pub(super) fn new(prompt: &Prompt) -> PromptState {
+        PromptState { prompt: prompt.clone(), sent: false, fetched: Vec::new() }
+    }
 }
 
 /// What stands on the terminal behind its last line feed.
@@ -15,15 +23,25 @@ pub(super) struct PromptState {
 pub(super) enum Question {
     /// Maybe a question.
     Open,
+    /// A question, with this text, whose answer, for this entry, is being fetched.
+    Fetching { index: usize, text: String },
     /// It was answered; the tool ends its line before it asks again.
     Answered,
+}
+
+/// What the prompts make of a text.
+enum Hit {
+    Entry(usize),
+    /// One of them would, if the text is not about to grow.
+    Maybe,
+    Nothing,
 }
 
 impl Handshake {
     pub(super) fn consider_question(&mut self, echo: bool, quiet: bool) {
         // Behind the first marker nobody asks us any more.
         if self.phase() != Phase::Login && self.phase() != Phase::Interpreter
-            || self.question == Question::Answered
+            || self.question != Question::Open
         {
             return;
         }
@@ -32,39 +50,68 @@ impl Handshake {
         if text.is_empty() {
             return;
         }
-        let mut undecided = false;
-        let mut hit = None;
-        for (index, state) in self.prompts.iter().enumerate() {
-            let matches = match &state.prompt.ask {
-                Ask::Hidden => !echo,
-                Ask::HiddenLike(pattern) => !echo && pattern.matches(text),
-                Ask::Like(pattern) => pattern.matches(text),
-            };
-            if matches {
-                hit = Some(index);
-                break;
-            }
-            undecided |= match &state.prompt.ask {
-                Ask::Hidden => false,
-                Ask::HiddenLike(p) | Ask::Like(p) => p.may_become(text),
-            };
-        }
-        match hit {
-            // A longer question may be growing here that an earlier entry wants.
-            Some(_) if undecided && !quiet => {}
-            Some(index) => self.answer(index),
-            None if !echo => self.fail_asked(),
-            None if quiet => {
+        match self.find_prompt(text, echo, quiet) {
+            Hit::Entry(index) => self.answer(index, text),
+            Hit::Maybe => {}
+            // What is to be known by its text may still be on its way.
+            Hit::Nothing if quiet && !echo => self.fail_asked(),
+            Hit::Nothing if quiet => {
                 self.fail(
                     FailureKind::UnexpectedPrompt,
                     Some("answer it once by hand, or change the option that makes the tool ask".into()),
                 );
             }
-            None => {}
+            Hit::Nothing => {}
         }
     }
 
-    fn answer(&mut self, index: usize) {
+    /// A line feed came: what stood there asks no more.
+    pub(super) fn end_question(&mut self) {
+        let ended = std::mem::replace(&mut self.question, Question::Open);
+        if let Question::Fetching { index, text } = ended {
+            // It was not answered: should it come again, that says nothing about a secret.
+            self.prompts[index].fetched.retain(|question| *question != text);
+        }
+    }
+
+    fn find_prompt(&self, text: &str, echo: bool, quiet: bool) -> Hit {
+        let mut undecided = false;
+        for (index, state) in self.prompts.iter().enumerate() {
+            let pattern = match &state.prompt.ask {
+                Ask::Hidden | Ask::HiddenLike(_) if echo => continue,
+                Ask::Hidden => None,
+                Ask::HiddenLike(pattern) | Ask::Like(pattern) => Some(pattern),
+            };
+            if pattern.is_none_or(|pattern| pattern.matches(text)) {
+                // A longer question may be growing here, that an earlier entry wants, or not even this one.
+                // Whoever fetches a secret is to see all of it.
+                let fetches = matches!(state.prompt.answer, Answer::Fetch(_));
+                if !quiet && (undecided || fetches || pattern.is_some_and(Pattern::minds_end)) {
+                    return Hit::Maybe;
+                }
+                return Hit::Entry(self.unspent(index));
+            }
+            undecided |= pattern.is_some_and(|pattern| pattern.may_become(text) || pattern.minds_end());
+        }
+        Hit::Nothing
+    }
+
+    /// This entry, or the next with the same `ask` if this one has sent what it had. The last, if all have.
+    fn unspent(&self, index: usize) -> usize {
+        let ask = &self.prompts[index].prompt.ask;
+        let mut last = index;
+        for (at, state) in self.prompts.iter().enumerate().skip(index) {
+            if state.prompt.ask == *ask {
+                last = at;
+                if !state.sent {
+                    break;
+                }
+            }
+        }
+        last
+    }
+
+    fn answer(&mut self, index: usize, text: &str) {
         let state = &mut self.prompts[index];
         match &state.prompt.answer {
             Answer::Fail(kind, advice) => {
@@ -73,24 +120,80 @@ impl Handshake {
             }
             Answer::Secret(secret) if state.sent => {
                 let name = secret.name().clone();
-                // An expired password is asked for again, too; the text tells.
-                match self.judge(|rule| rule.kind == FailureKind::PasswordExpired) {
-                    Some((kind, advice)) => self.fail(kind, Some(advice)),
-                    None => {
-                        let hint = format!("check the {name}: it was asked for again after it had been sent");
-                        self.fail(FailureKind::WrongSecret(name), Some(hint));
-                    }
-                }
+                self.fail_wrong(name);
             }
             Answer::Secret(secret) => {
-                state.sent = true;
                 let secret = secret.clone();
-                self.last_sent = Some(secret.name().clone());
+                self.send_secret(index, secret);
+            }
+            Answer::Fetch(name) if state.fetched.iter().any(|before| before == text) => {
+                let name = name.clone();
+                self.fail_wrong(name);
+            }
+            Answer::Fetch(name) => {
+                let (name, question) = (name.clone(), text.to_owned());
+                state.fetched.push(question.clone());
+                self.question = Question::Fetching { index, text: question.clone() };
+                self.outputs.push_back(Output::FetchSecret { name, question });
+            }
+            Answer::Say(_) if state.sent => {
+                let hint = "the tool asks again what was answered before";
+                self.fail(FailureKind::UnexpectedPrompt, Some(hint.into()));
+            }
+            Answer::Say(answer) => {
+                let answer = answer.clone();
+                state.sent = true;
                 self.question = Question::Answered;
-                self.lines.blot(secret.expose());
-                self.outputs.push_back(Output::SendSecret(secret));
+                self.outputs.push_back(Output::SendText(answer));
             }
         }
+    }
+
+    /// Brings what [`Output::FetchSecret`] asked for; `None` when there is none.
+    pub fn handle_secret(&mut self, secret: Option<Secret>) {
+        if !self.is_waiting() {
+            return;
+        }
+        let Question::Fetching { index, text } = std::mem::replace(&mut self.question, Question::Open) else {
+            return;
+        };
+        if self.lines.partial(Source::Terminal).trim() != text {
+            // The tool has stopped waiting for it: whoever reads there now must not have it.
+            return;
+        }
+        match (secret, &self.prompts[index].prompt.answer) {
+            (Some(secret), _) => self.send_secret(index, secret),
+            (None, Answer::Fetch(name)) => {
+                let name = name.clone();
+                self.fail_refused(name);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn send_secret(&mut self, index: usize, secret: Secret) {
+        self.prompts[index].sent = !matches!(self.prompts[index].prompt.answer, Answer::Fetch(_));
+        self.last_sent = Some(secret.name().clone());
+        self.question = Question::Answered;
+        self.lines.blot(secret.expose());
+        self.outputs.push_back(Output::SendSecret(secret));
+    }
+
+    pub(super) fn fail_wrong(&mut self, name: SecretName) {
+        // An expired password is asked for again, too; the text tells.
+        match self.judge(|rule| rule.kind == FailureKind::PasswordExpired) {
+            Some((kind, advice)) => self.fail(kind, Some(advice)),
+            None => {
+                let hint = format!("check the {name}: it was asked for again after it had been sent");
+                self.fail(FailureKind::WrongSecret(name), Some(hint));
+            }
+        }
+    }
+
+    /// It was to be fetched, and was not to be had.
+    pub(super) fn fail_refused(&mut self, name: SecretName) {
+        let hint = format!("the {name} was asked for, and not given");
+        self.fail(FailureKind::SecretNeeded(name), Some(hint));
     }
 
     /// The tool waits for a secret that no prompt of the plan knows.

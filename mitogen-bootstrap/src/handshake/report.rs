@@ -13,8 +13,9 @@ use std::time::Duration;
 /// comes with `elapsed`, `phase` (`spawn`, `login`, `interpreter`, `first-stage`, `agent`), `reason`
 /// (`eof`, `timeout`, `asked`, `noise`, `no-python`, `spawn`), `status` (None; below zero, a signal),
 /// `errno` and `message` (for `spawn`), `lines` (pairs of `stdout`, `stderr` or `tty`, and a line) and,
-/// where known, `sent` (which of the plan's secrets were sent, as a list of indices) and `echo` (whether
-/// the terminal echoed at the last question).
+/// where known, `sent` (which of the plan's secrets were sent, as a list of indices), `echo` (whether
+/// the terminal echoed at the last question) and `refused` (True when the secret that this question
+/// wanted was to be fetched, and was not to be had).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
     /// How long the attempt took.
@@ -75,6 +76,7 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
         "noise" => machine.fail_noise(),
         "no-python" => machine.fail_no_interpreter(),
         "asked" => {
+            machine.recall_question(get("refused").as_bool().unwrap_or(false));
             machine.consider_question(get("echo").as_bool().unwrap_or(false), true);
             if machine.is_waiting() {
                 machine.fail_asked();
@@ -102,13 +104,32 @@ impl Handshake {
             None => Vec::new(),
         };
         for at in sent {
-            if let Some(state) = self.prompts.get_mut(at)
-                && let Answer::Secret(secret) = &state.prompt.answer
-            {
-                state.sent = true;
-                self.last_sent = Some(secret.name().clone());
-                self.lines.blot(secret.expose());
+            let Some(state) = self.prompts.get_mut(at) else { continue };
+            match &state.prompt.answer {
+                Answer::Secret(secret) => {
+                    state.sent = true;
+                    self.last_sent = Some(secret.name().clone());
+                    self.lines.blot(secret.expose());
+                }
+                // What was fetched was blotted out there.
+                Answer::Fetch(name) => self.last_sent = Some(name.clone()),
+                Answer::Say(_) => state.sent = true,
+                Answer::Fail(..) => {}
             }
+        }
+    }
+
+    /// The question that ended the attempt would have had its secret fetched: that was `refused`, or was
+    /// done before for the same question.
+    fn recall_question(&mut self, refused: bool) {
+        let fetching = self.prompts.iter().find_map(|state| match &state.prompt.answer {
+            Answer::Fetch(name) if refused || self.last_sent.as_ref() == Some(name) => Some(name.clone()),
+            _ => None,
+        });
+        match fetching {
+            Some(name) if refused => self.fail_refused(name),
+            Some(name) => self.fail_wrong(name),
+            None => {}
         }
     }
 

@@ -104,17 +104,19 @@ impl Handshake {
         let at = |rule: &FailureRule, line: &SeenLine| {
             rule.source.is_none_or(|source| source == line.source) && rule.line.matches(&line.text)
         };
-        lines.iter().enumerate().rev().find_map(|(index, line)| {
-            let rule = self.rules.iter().find(|rule| {
-                admit(rule)
-                    && at(rule, line)
-                    && rule
-                        .also
+        let verdict = |last_resort: bool| {
+            lines.iter().enumerate().rev().find_map(|(index, line)| {
+                let also = |rule: &FailureRule| {
+                    rule.also
                         .as_ref()
                         .is_none_or(|also| lines[..=index].iter().any(|l| also.matches(&l.text)))
-            })?;
-            Some((rule.kind.clone(), rule.advice.clone()))
-        })
+                };
+                let mut rules = self.rules.iter().filter(|rule| rule.line.is_empty() == last_resort);
+                let rule = rules.find(|rule| admit(rule) && at(rule, line) && also(rule))?;
+                Some((rule.kind.clone(), rule.advice.clone()))
+            })
+        };
+        verdict(false).or_else(|| verdict(true))
     }
 
     pub(super) fn fail(&mut self, kind: FailureKind, hint: Option<String>) {

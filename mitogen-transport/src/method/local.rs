@@ -1,5 +1,6 @@
 //! A context on this machine.
 
+use super::options::option_table;
 use super::{Common, common_options};
 use mitogen_bootstrap::boot_command;
 use mitogen_bootstrap::plan::{BootPlan, Wiring};
@@ -11,6 +12,8 @@ pub struct Local {
 }
 
 common_options!(Local);
+
+option_table!(Local = "local", this, opt, {});
 
 impl Local {
     /// A context on this machine, by the first Python interpreter found.

@@ -8,12 +8,12 @@
 
 mod failures;
 
-use super::{Common, common_options};
+use super::options::option_table;
+use super::{Common, OptionError, common_options};
+use crate::credentials::Credential;
 use crate::quote;
 use mitogen_bootstrap::boot_command;
-use mitogen_bootstrap::plan::{
-    Answer, Ask, BootPlan, EnvChange, FailureKind, Pattern, Prompt, Secret, SecretName, Wiring,
-};
+use mitogen_bootstrap::plan::{Answer, Ask, BootPlan, EnvChange, FailureKind, Pattern, Prompt, Wiring};
 
 /// What to do about the host's key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,13 +38,50 @@ pub struct Ssh {
     config: Option<String>,
     identities: Vec<String>,
     host_keys: HostKeys,
-    password: Option<Secret>,
-    passphrase: Option<Secret>,
+    answers: Vec<(String, String)>,
+    asks: bool,
+    compression: Option<bool>,
+    jump: Option<String>,
     keepalive: Option<u32>,
     options: Vec<String>,
+    args: Vec<String>,
 }
 
 common_options!(Ssh);
+
+option_table!(Ssh = "ssh", this, opt, {
+    "hostname" => { this.host = opt.text()?; this },
+    "argument" => this.argument(&opt.text()?)?,
+    "username" => this.user(opt.text()?),
+    "port" => this.port(opt.number("port")?),
+    "password" => this.password(opt.secret()?),
+    "passphrase" => this.passphrase(opt.secret()?),
+    "identity_file" => this.identity(opt.text()?),
+    "identities_only" => if opt.flag()? { this.option("IdentitiesOnly=yes") } else { this },
+    "ssh_path" => this.ssh_path(opt.text()?),
+    "ssh_config" => this.config(opt.text()?),
+    "ssh_args" => this.args(opt.words()?),
+    "jump" => this.jump(opt.text()?),
+    "compression" => this.compression(opt.flag()?),
+    "check_host_keys" => this.host_keys(opt.choice(POLICIES, "one of enforce, accept and ignore")?),
+    "keepalive_interval" => this.keepalive(Some(opt.number("number of seconds")?)),
+    "keepalive_count" => this.option(format!("ServerAliveCountMax={}", opt.number::<u32>("number")?)),
+    "keepalive_enabled" => if opt.flag()? { this } else { this.keepalive(None) },
+    "ssh_debug_level" => match opt.number::<u8>("number from 0 to 3")? {
+        0 => this,
+        level => this.args(vec![format!("-{}", "v".repeat(usize::from(level.min(3))))]),
+    },
+});
+
+const POLICIES: &[(&str, HostKeys)] = &[
+    ("enforce", HostKeys::Enforce),
+    ("accept", HostKeys::AcceptNew),
+    ("accept-new", HostKeys::AcceptNew),
+    ("ignore", HostKeys::Ignore),
+];
+
+const PASSWORD: &str = "password";
+const PASSPHRASE: &str = "passphrase";
 
 impl Ssh {
     /// A context on `host`: a name, an address, or an alias of ssh_config.
@@ -58,10 +95,13 @@ impl Ssh {
             config: None,
             identities: Vec::new(),
             host_keys: HostKeys::default(),
-            password: None,
-            passphrase: None,
+            answers: Vec::new(),
+            asks: false,
+            compression: None,
+            jump: None,
             keepalive: Some(15),
             options: Vec::new(),
+            args: Vec::new(),
         }
     }
 
@@ -107,20 +147,58 @@ impl Ssh {
         self
     }
 
-    /// The account's password, for when the host asks for one. It is sent at most once.
+    /// The account's password, for when the host asks for one. It is sent at most once, unless it is
+    /// [fetched](Credential::fetch): then it is, anew, for each question, and can tell by its text what is
+    /// wanted.
     ///
     /// It answers the first hidden question, whoever asks: with a jump host that wants a password
-    /// too, that is the jump host. Give jump hosts a key.
+    /// too, that is the jump host. Give jump hosts a key, or an [`Ssh::answer`].
     #[must_use]
-    pub fn password(mut self, password: impl Into<String>) -> Ssh {
-        self.password = Some(Secret::new("password", password));
+    pub fn password(mut self, password: impl Into<Credential>) -> Ssh {
+        self.common.add_secret(PASSWORD, password);
+        self.asks = true;
         self
     }
 
     /// The passphrase of the private key. It is sent at most once.
     #[must_use]
-    pub fn passphrase(mut self, passphrase: impl Into<String>) -> Ssh {
-        self.passphrase = Some(Secret::new("passphrase", passphrase));
+    pub fn passphrase(mut self, passphrase: impl Into<Credential>) -> Ssh {
+        self.common.add_secret(PASSPHRASE, passphrase);
+        self.asks = true;
+        self
+    }
+
+    /// The answer to a question with this text in it, echo or not, for hosts that ask for more than a
+    /// password: `Verification code`, `Passcode or option`. `name` is what errors call it. These are tried
+    /// before the password.
+    #[must_use]
+    pub fn answer(mut self, text: &str, name: &str, answer: impl Into<Credential>) -> Ssh {
+        self.common.add_secret(name, answer);
+        self.answers.push((text.to_owned(), name.to_owned()));
+        self.asks = true;
+        self
+    }
+
+    /// Goes through these hosts, as `-J` takes them: `[USER@]HOST[:PORT]`, with commas between. What
+    /// ssh_config says of jump hosts counts without this.
+    #[must_use]
+    pub fn jump(mut self, hosts: impl Into<String>) -> Ssh {
+        self.jump = Some(hosts.into());
+        self
+    }
+
+    /// Whether ssh compresses (default: what ssh_config says, which is no). It helps on slow links, and
+    /// on fast ones it costs most of the throughput.
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Ssh {
+        self.compression = Some(compression);
+        self
+    }
+
+    /// Further arguments for ssh, in front of ours.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Ssh {
+        self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -140,6 +218,33 @@ impl Ssh {
         self
     }
 
+    /// What stands in a target: `[USER@]HOST[:PORT]`, an IPv6 address in brackets.
+    fn argument(mut self, text: &str) -> Result<Ssh, OptionError> {
+        let bad = || OptionError::BadValue { key: "hostname".into(), wanted: "[USER@]HOST[:PORT]" };
+        let place = match text.rsplit_once('@') {
+            Some((user, place)) => {
+                self.user = Some(user.to_owned()).filter(|user| !user.is_empty());
+                place
+            }
+            None => text,
+        };
+        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => match place.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
+        };
+        if host.is_empty() {
+            return Err(bad());
+        }
+        if let Some(port) = port {
+            self.port = Some(port.parse().map_err(|_| bad())?);
+        }
+        self.host = host.to_owned();
+        Ok(self)
+    }
+
     /// The hop as users write it.
     pub fn hop(&self) -> String {
         let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
@@ -151,7 +256,7 @@ impl Ssh {
 
     /// What to run and how to read it.
     pub fn plan(&self) -> BootPlan {
-        let asks = self.asks();
+        let asks = self.asks;
         BootPlan {
             hop: self.hop(),
             argv: self.argv(),
@@ -167,7 +272,7 @@ impl Ssh {
             wiring: if asks { Wiring::HYBRID } else { Wiring::PLAIN },
             logs_in: true,
             prompts: if asks { self.prompts() } else { Vec::new() },
-            failures: failures::rules(self.password.is_some()),
+            failures: failures::rules(self.common.secrets.answer(PASSWORD).is_some()),
             hint: Some(format!("run `{}` by hand to see what it says", self.by_hand())),
         }
     }
@@ -176,7 +281,9 @@ impl Ssh {
     fn by_hand(&self) -> String {
         let mut words = vec![self.ssh_path.clone()];
         words.extend(self.config.iter().map(|config| format!("-F{config}")));
+        words.extend(self.args.iter().cloned());
         words.extend(self.options.iter().map(|option| format!("-o{option}")));
+        words.extend(self.jump.iter().map(|hosts| format!("-J{hosts}")));
         words.extend(self.destination());
         words.push("true".to_owned());
         quote::command(&words)
@@ -196,20 +303,25 @@ impl Ssh {
         words
     }
 
-    fn asks(&self) -> bool {
-        self.password.is_some() || self.passphrase.is_some()
-    }
-
     fn argv(&self) -> Vec<String> {
         let mut argv = vec![self.ssh_path.clone(), "-T".to_owned()];
         let mut add = |word: String| argv.push(word);
         if let Some(config) = &self.config {
             add(format!("-F{config}"));
         }
+        for word in &self.args {
+            add(word.clone());
+        }
         for option in &self.options {
             add(format!("-o{option}"));
         }
-        if self.asks() {
+        if let Some(hosts) = &self.jump {
+            add(format!("-J{hosts}"));
+        }
+        if let Some(compression) = self.compression {
+            add(format!("-oCompression={}", if compression { "yes" } else { "no" }));
+        }
+        if self.asks {
             // Each method asks at most once; a second question is a wrong password.
             add("-oNumberOfPasswordPrompts=1".to_owned());
         } else {
@@ -234,16 +346,8 @@ impl Ssh {
     }
 
     fn prompts(&self) -> Vec<Prompt> {
-        let needed = |name: &str| {
-            let advice = format!("give the {name}");
-            Answer::Fail(FailureKind::SecretNeeded(SecretName(name.to_owned())), advice)
-        };
-        let answer = |secret: &Option<Secret>, name| match secret {
-            Some(secret) => Answer::Secret(secret.clone()),
-            None => needed(name),
-        };
         // The two texts here are ssh's own and never translated.
-        vec![
+        let mut prompts = vec![
             Prompt {
                 ask: Ask::Like(Pattern::contains("(yes/no")),
                 answer: Answer::Fail(
@@ -253,10 +357,15 @@ impl Ssh {
             },
             Prompt {
                 ask: Ask::HiddenLike(Pattern::prefix("Enter passphrase for ")),
-                answer: answer(&self.passphrase, "passphrase"),
+                answer: self.common.answer(PASSPHRASE),
             },
-            Prompt { ask: Ask::Hidden, answer: answer(&self.password, "password") },
-        ]
+        ];
+        prompts.extend(self.answers.iter().map(|(text, name)| Prompt {
+            ask: Ask::Like(Pattern::contains(text)),
+            answer: self.common.answer(name),
+        }));
+        prompts.push(Prompt { ask: Ask::Hidden, answer: self.common.answer(PASSWORD) });
+        prompts
     }
 }
 

@@ -123,3 +123,12 @@ pub async fn define(context: &Context, module: &str, source: &str) {
     let names = std::collections::BTreeMap::from([("source", source), ("name", module)]);
     let () = context.call(eval, (MAKE, names)).await.unwrap_or_else(|error| panic!("{error:?}"));
 }
+
+/// Waits until it is so.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

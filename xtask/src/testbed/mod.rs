@@ -5,6 +5,8 @@
 //! interpreters) is shared between them under a lock and goes when the last one goes. Only what a testbed made is
 //! ever removed. A new kind of target is a new [`Part`].
 
+mod accounts;
+mod containers;
 mod pyenv;
 mod shared;
 mod ssh;
@@ -41,7 +43,8 @@ trait Part {
 }
 
 /// The parts, in the order of their needs.
-const PARTS: &[&dyn Part] = &[&pyenv::Pyenv, &users::Users, &ssh::Ssh];
+const PARTS: &[&dyn Part] =
+    &[&pyenv::Pyenv, &users::Users, &accounts::Accounts, &ssh::Ssh, &containers::Containers];
 
 /// The file that says that a test run started this testbed, and not a person.
 const FOR_TESTS: &str = "for-tests";
@@ -130,6 +133,12 @@ impl Testbed {
         }
         // A directory of ours, and no other that somebody named by mistake.
         if self.dir.join("in-use").exists() {
+            // What is still mounted there is not ours to remove.
+            let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+            let inside = format!(" {}/", self.dir.display());
+            if let Some(mount) = mounts.lines().find(|line| line.contains(&inside)) {
+                fail!("still mounted in {}: {mount}", self.dir.display());
+            }
             std::fs::remove_dir_all(&self.dir).context(self.dir.display())?;
         }
         machine.tidy_up();

@@ -43,7 +43,11 @@ impl Machine {
 
     /// Removes the record when nothing is left in it.
     pub(super) fn tidy_up(&self) {
-        if !claimed() && record("users").is_empty() && record("home-mode").is_empty() {
+        if !claimed()
+            && record("users").is_empty()
+            && record("home-mode").is_empty()
+            && record("accounts").is_empty()
+        {
             let _ = std::fs::remove_dir_all(DIR);
         }
     }

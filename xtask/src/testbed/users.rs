@@ -26,6 +26,23 @@ const ACCOUNTS: &[(&str, &[&str])] = &[
     ("tb_expired", &["/bin/bash"]),
     ("tb_nologin", &["/usr/sbin/nologin", "/sbin/nologin"]),
     ("tb_sftp", &["/bin/bash"]),
+    ("tb_slow", &["/bin/bash"]),
+    ("tb_sudo", &["/bin/bash"]),
+    ("tb_sudopw", &["/bin/bash"]),
+    ("tb_sudotty", &["/bin/bash"]),
+    ("tb_sudoprompt", &["/bin/bash"]),
+    ("tb_sudopty", &["/bin/bash"]),
+    ("tb_sudolect", &["/bin/bash"]),
+    ("tb_sudofb", &["/bin/bash"]),
+    ("tb_sudoonce", &["/bin/bash"]),
+    ("tb_sudolog", &["/bin/bash"]),
+    ("tb_sudopin", &["/bin/bash"]),
+    ("tb_nosudo", &["/bin/bash"]),
+    ("tb_su", &["/bin/bash"]),
+    ("tb_target", &["/bin/bash"]),
+    ("tb_doas", &["/bin/bash"]),
+    ("tb_doaspw", &["/bin/bash"]),
+    ("tb_gone", &["/bin/bash"]),
 ];
 
 /// What tb_noisy's bash prints before any command (bash reads .bashrc under sshd even for a command).
@@ -56,6 +73,7 @@ impl Part for Users {
         sh::output_with_input(&mut Command::new("chpasswd"), &passwords)?;
         sh::output(Command::new("chage").args(["-d", "0", "tb_expired"]))?;
         sh::write(Path::new("/home/tb_noisy/.bashrc"), NOISE, 0o644)?;
+        sh::write(Path::new("/home/tb_slow/.bashrc"), "echo just a moment\nsleep 60\n", 0o644)?;
         let names: Vec<&str> = ACCOUNTS.iter().map(|(name, _)| *name).collect();
         Ok(vec![
             ("MITOGEN_TESTBED_USERS".into(), names.join(" ")),

@@ -79,6 +79,21 @@ pub(super) fn rules(with_password: bool) -> Vec<FailureRule> {
         }
     }
     rules.push(rule(denied(), Kind::AuthRefused, "check the user name and which keys the host accepts"));
+    // What a jump host's own ssh has said before: the way there ended with it.
+    for (also, kind, advice) in [
+        ("ssh: Could not resolve hostname ", Kind::Resolve, "check the name of the jump host"),
+        (": Permission denied (", Kind::AuthRefused, "the jump host refuses the login: give it a key"),
+        ("Host key verification failed.", Kind::HostKeyUnknown, "put the jump host's key on record"),
+        ("ssh: connect to host ", Kind::Unreachable, "check the jump host's address and port"),
+        ("open failed: ", Kind::Unreachable, "the jump host cannot reach the host"),
+    ] {
+        for start in ["kex_exchange_identification: ", "Connection closed by UNKNOWN"] {
+            rules.push(FailureRule {
+                also: Some(Pattern::contains(also)),
+                ..rule(Pattern::prefix(start), kind.clone(), advice)
+            });
+        }
+    }
     for start in [
         "kex_exchange_identification: ",
         "ssh_exchange_identification: ",

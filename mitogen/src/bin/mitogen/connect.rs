@@ -4,11 +4,12 @@
 use crate::{
     cli::{Common, HostKeyPolicy},
     fleet::Place,
+    methods::Methods,
     password::Password,
     range,
     target::{Destination, Hop, Malformed, SLASH, Target},
 };
-use mitogen::{HostKeys, Local, Method, Ssh};
+use mitogen::{HostKeys, Method, OptionValue, Ssh};
 use std::{
     io::{self, Read},
     path::Path,
@@ -18,8 +19,17 @@ use std::{
 /// How long a connection may take, unless the user says.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The methods that can be used, and the keys that each takes.
-const METHODS: [(&str, &[&str]); 2] = [("local", &["python"]), ("ssh", &["python"])];
+/// The passwords that methods are given.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Passwords<'a> {
+    /// For logins: ssh.
+    pub(crate) login: Option<&'a Password>,
+    /// For becoming another user: sudo, su, doas.
+    pub(crate) become_: Option<&'a Password>,
+}
+
+/// Options that a target must not name: others would read them in the list of processes.
+const SECRETS: [&str; 3] = ["password", "passphrase", "second_factor"];
 
 /// All targets that the options name: ranges expanded, files read; `local` if none is named.
 ///
@@ -75,62 +85,88 @@ fn without_comment(line: &str) -> &str {
 ///
 /// # Errors
 /// A method or an option that is not there.
-pub(crate) fn place(target: Target, common: &Common, password: Option<&Password>) -> Result<Place, String> {
-    let mut methods = Vec::new();
+pub(crate) fn place(
+    target: Target,
+    common: &Common,
+    methods: &Methods,
+    passwords: &Passwords<'_>,
+) -> Result<Place, String> {
+    let mut ways = Vec::new();
     let mut had_options = false;
     for hop in target.hops() {
         // A slash inside an option's value starts a hop: say so when that hop makes no sense.
         let advice = if had_options { SLASH } else { "" };
-        let method =
-            method(hop, common, password).map_err(|why| format!("target `{target}`: {why}{advice}"))?;
-        methods.push(method);
+        let method = method(hop, common, methods, passwords)
+            .map_err(|why| format!("target `{target}`: {why}{advice}"))?;
+        ways.push(method);
         had_options = !hop.options.is_empty();
     }
-    Ok(Place { target, methods })
+    Ok(Place { target, methods: ways })
 }
 
-fn method(hop: &Hop, common: &Common, password: Option<&Password>) -> Result<Method, String> {
-    check(hop)?;
+fn method(
+    hop: &Hop,
+    common: &Common,
+    methods: &Methods,
+    passwords: &Passwords<'_>,
+) -> Result<Method, String> {
+    if let Some((key, _)) = hop.options.iter().find(|(_, value)| value.is_empty()) {
+        return Err(format!("the option `{key}` is empty"));
+    }
     let python = hop.option("python").map(str::to_owned).or_else(|| common.python.clone());
     let timeout = common.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    Ok(match hop.method.as_str() {
-        "ssh" => {
-            let destination: Destination = hop
-                .argument
-                .as_deref()
-                .unwrap_or_default()
-                .parse()
-                .map_err(|why: Malformed| why.to_string())?;
-            ssh(&destination, python, common, password).connect_timeout(timeout).into()
-        }
-        _ => {
-            let mut local = Local::new().connect_timeout(timeout);
-            if let Some(python) = python {
-                local = local.python(python);
-            }
-            local.into()
-        }
-    })
+    if let Some(custom) = methods.method(hop, passwords) {
+        let custom = custom?.connect_timeout(timeout);
+        return Ok(match python {
+            Some(python) => custom.python(python).into(),
+            None => custom.into(),
+        });
+    }
+    check(hop, methods)?;
+    if hop.method == "ssh" && hop.options.iter().all(|(key, _)| key == "python") {
+        let destination: Destination =
+            hop.argument.as_deref().unwrap_or_default().parse().map_err(|why: Malformed| why.to_string())?;
+        return Ok(ssh(&destination, python, common, passwords.login).connect_timeout(timeout).into());
+    }
+    let mut options: Vec<(&str, OptionValue)> = vec![("connect_timeout", timeout.as_secs_f64().into())];
+    options.extend(hop.argument.as_deref().map(|argument| ("argument", argument.into())));
+    options.extend(python.as_deref().map(|python| ("python", python.into())));
+    let password = match hop.method.as_str() {
+        "sudo" | "su" | "doas" => passwords.become_,
+        _ => None,
+    };
+    options.extend(password.map(|password| ("password", OptionValue::Secret(password.expose().into()))));
+    let own = hop.options.iter().filter(|(key, _)| key != "python");
+    let own: Vec<(String, &str)> = own.map(|(key, value)| (key.replace('-', "_"), value.as_str())).collect();
+    options.extend(own.iter().map(|(key, value)| (key.as_str(), (*value).into())));
+    Method::from_options(&hop.method, options).map_err(|why| why.to_string())
 }
 
-/// Whether the hop's method is there and takes what the hop gives it.
-fn check(hop: &Hop) -> Result<(), String> {
-    let Some((method, keys)) = METHODS.iter().find(|(name, _)| *name == hop.method) else {
-        let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
+/// Whether the hop's method is there, and what only targets can do wrong.
+fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
+    // A command of the user's own comes from a file, where its prompts can be said too.
+    let known = || Method::names().iter().copied().filter(|name| *name != "custom");
+    if !known().any(|name| name == hop.method) {
+        let names: Vec<&str> = known().chain(methods.names()).collect();
         return Err(format!("there is no method `{}`; available: {}", hop.method, names.join(", ")));
-    };
-    match (*method, &hop.argument) {
+    }
+    match (hop.method.as_str(), &hop.argument) {
         ("local", Some(_)) => return Err("`local` takes no argument".to_owned()),
         ("ssh", None) => return Err("`ssh` needs a host: ssh:[USER@]HOST[:PORT]".to_owned()),
+        (method @ ("docker" | "podman"), None) if hop.option("image").is_none() => {
+            return Err(format!("`{method}` needs a container: {method}:CONTAINER, or {method}?image=IMAGE"));
+        }
+        (method, None) if !["local", "sudo", "su", "doas", "docker", "podman", "setns"].contains(&method) => {
+            return Err(format!("`{method}` needs a name: {method}:NAME"));
+        }
         _ => {}
     }
-    for (key, value) in &hop.options {
-        if !keys.contains(&key.as_str()) {
-            return Err(format!("`{method}` has no option `{key}`; it takes: {}", keys.join(", ")));
-        }
-        if value.is_empty() {
-            return Err(format!("the option `{key}` is empty"));
-        }
+    let secret = hop.options.iter().find(|(key, _)| SECRETS.contains(&key.replace('-', "_").as_str()));
+    if let Some((key, _)) = secret {
+        let options = "--ask-pass, --ask-become-pass and the like";
+        return Err(format!(
+            "`{key}` is nothing for a command line, which others can read: there are {options}"
+        ));
     }
     Ok(())
 }
@@ -170,7 +206,7 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> String {
-        match place(text.parse().unwrap(), &Common::default(), None) {
+        match place(text.parse().unwrap(), &Common::default(), &Methods::default(), &Passwords::default()) {
             Ok(_) => panic!("{text} was accepted"),
             Err(why) => why,
         }
@@ -178,8 +214,13 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        assert!(fault("sudo:root").contains("available: local, ssh"));
-        assert!(fault("ssh:a/sudo:root").contains("no method `sudo`"));
+        assert!(fault("sodu:root").contains("available: local, ssh, sudo"));
+        assert!(fault("ssh:a/sodu:root").contains("no method `sodu`"));
+        assert!(fault("docker").contains("docker:CONTAINER"));
+        assert!(fault("lxc").contains("lxc:NAME"));
+        assert!(fault("sudo:root?password=x").contains("--ask-become-pass"));
+        assert!(fault("sudo:root?login=maybe").contains("yes or no"));
+        assert!(fault("sudo:root?chroot=x").contains("has no option"));
         assert!(fault("local:x").contains("no argument"));
         assert!(fault("ssh").contains("needs a host"));
         assert!(fault("ssh:::1").contains("brackets"));

@@ -82,7 +82,11 @@ fn seen(error: &ConnectError) -> Vec<String> {
 
 /// What to try, with the options of ours that do it.
 fn hint(error: &ConnectError) -> Option<String> {
+    let becomes = ["sudo:", "su:", "doas:"].iter().any(|method| error.hop.starts_with(method));
     let options = match error.kind {
+        FailureKind::AuthRefused | FailureKind::SecretNeeded(_) if becomes => {
+            "--ask-become-pass, --become-password-file"
+        }
         FailureKind::AuthRefused | FailureKind::SecretNeeded(_) => "--ask-pass, --password-file, --identity",
         FailureKind::HostKeyUnknown => "--host-keys accept-new",
         FailureKind::NoInterpreter | FailureKind::Exec => "--python",

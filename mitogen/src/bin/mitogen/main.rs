@@ -10,7 +10,7 @@
 //! | what a command does on one target | `command` |
 //! | results and failures, JSON, exit status | `outcome`, `failure`, `json` |
 //! | showing them | `report`, `console`, `logs` |
-//! | passwords | `password` |
+//! | passwords, methods of the user's own | `password`, `methods` |
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -23,6 +23,7 @@ mod grove;
 mod interrupt;
 mod json;
 mod logs;
+mod methods;
 mod outcome;
 mod password;
 mod range;
@@ -31,8 +32,10 @@ mod target;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command, Common};
+use connect::Passwords;
 use console::Console;
 use fleet::{Fleet, Task};
+use methods::Methods;
 use outcome::exit;
 use password::{Password, Unasked};
 use std::{io, path::PathBuf, process::ExitCode};
@@ -88,9 +91,13 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
     };
     let targets = connect::targets(&common).map_err(Fault::Usage)?;
+    let mut methods = Methods::default();
+    for path in &common.methods {
+        methods.read(path).map_err(Fault::Usage)?;
+    }
     // Whatever is wrong with the targets is said before anybody is asked for a password.
     for target in &targets {
-        connect::place(target.clone(), &common, None).map_err(Fault::Usage)?;
+        connect::place(target.clone(), &common, &methods, &Passwords::default()).map_err(Fault::Usage)?;
     }
     let names = logs::Names::default();
     logs::start(console, common.verbose, &names);
@@ -99,7 +106,12 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         .build()
         .map_err(|error| Fault::Ours(format!("no runtime: {error}")))?;
     let status = runtime.block_on(async {
-        let password = password(&common).await?;
+        let login = password("--ask-pass", common.ask_pass, &common.password_file, "Password: ").await?;
+        let file = &common.become_password_file;
+        let become_ =
+            password("--ask-become-pass", common.ask_become_pass, file, "Password of sudo, su or doas: ")
+                .await?;
+        let passwords = Passwords { login: login.as_ref(), become_: become_.as_ref() };
         let interrupt = interrupt::Interrupt::watch();
         let router = mitogen::Router::builder()
             .signed(!common.unsigned)
@@ -108,7 +120,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
         let places = targets
             .into_iter()
-            .map(|target| connect::place(target, &common, password.as_ref()))
+            .map(|target| connect::place(target, &common, &methods, &passwords))
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
         let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
@@ -120,22 +132,29 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     status
 }
 
-/// The login password, if one is to be used: asked once for all targets.
-async fn password(common: &Common) -> Result<Option<Password>, Fault> {
-    if let Some(path) = &common.password_file {
+/// A password, if one is to be used: asked once for all targets. `option` is the one that asks.
+async fn password(
+    option: &str,
+    ask: bool,
+    file: &Option<PathBuf>,
+    prompt: &str,
+) -> Result<Option<Password>, Fault> {
+    let file_option =
+        option.replace("ask-pass", "password-file").replace("ask-become-pass", "become-password-file");
+    if let Some(path) = file {
         return match password::from_file(path) {
             Ok(password) => Ok(Some(password)),
-            Err(error) => Err(Fault::Usage(format!("--password-file: {}: {error}", path.display()))),
+            Err(error) => Err(Fault::Usage(format!("{file_option}: {}: {error}", path.display()))),
         };
     }
-    if !common.ask_pass {
+    if !ask {
         return Ok(None);
     }
-    match password::ask("Password: ").await {
+    match password::ask(prompt).await {
         Ok(password) => Ok(Some(password)),
         Err(Unasked::Interrupted) => Err(Fault::Interrupted),
         Err(Unasked::Failed(error)) => Err(Fault::Usage(format!(
-            "--ask-pass: the terminal gave no password: {error}; there is --password-file"
+            "{option}: the terminal gave no password: {error}; there is {file_option}"
         ))),
     }
 }

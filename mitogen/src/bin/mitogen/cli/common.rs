@@ -33,6 +33,15 @@ pub(crate) struct Common {
     /// Read the login password from the first line of FILE
     #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
     pub(crate) password_file: Option<PathBuf>,
+    /// Ask for the password of sudo, su and doas, once, on the terminal
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) ask_become_pass: bool,
+    /// Read the password of sudo, su and doas from the first line of FILE
+    #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
+    pub(crate) become_password_file: Option<PathBuf>,
+    /// A TOML file with connection methods of your own; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
+    pub(crate) methods: Vec<PathBuf>,
     /// What to do about unknown and changed host keys [default: enforce]
     #[arg(long, value_name = "POLICY", help_heading = "Connection")]
     pub(crate) host_keys: Option<HostKeyPolicy>,
@@ -118,6 +127,7 @@ impl Common {
         self.target.extend(later.target);
         self.targets_file.extend(later.targets_file);
         self.ssh_option.extend(later.ssh_option);
+        self.methods.extend(later.methods);
         // The form has two names: whichever stands later counts.
         let (output, json) = match (later.output, later.json) {
             (None, false) => (self.output, self.json),
@@ -130,6 +140,9 @@ impl Common {
             timeout: later.timeout.or(self.timeout),
             ask_pass: self.ask_pass || later.ask_pass,
             password_file: later.password_file.or(self.password_file),
+            ask_become_pass: self.ask_become_pass || later.ask_become_pass,
+            become_password_file: later.become_password_file.or(self.become_password_file),
+            methods: self.methods,
             host_keys: later.host_keys.or(self.host_keys),
             ssh_config: later.ssh_config.or(self.ssh_config),
             identity: later.identity.or(self.identity),

@@ -10,7 +10,7 @@ use crate::{
     outcome::{Answer, Failure, Kind},
     target::{Destination, Hop},
 };
-use mitogen::{Context, Error, Phase, Router};
+use mitogen::{Context, Error, FailureKind, Method, Phase, Router};
 use std::{
     process::Stdio,
     time::{Duration, Instant},
@@ -82,6 +82,13 @@ impl Doctor {
             "ssh" => self.resolve(hop, &mut sheet).await,
             _ => sheet.nothing_to_do(RESOLVE, "this machine"),
         }
+        let sudoers = match method {
+            Method::Sudo(sudo) => Some(format!(
+                "this line of sudoers allows it and no more, put the account's name in: {}",
+                sudo.sudoers_line("ACCOUNT")
+            )),
+            _ => None,
+        };
         let start = Instant::now();
         let mut timeline = Vec::new();
         let mut observe = |phase, at| timeline.push((phase, at));
@@ -93,16 +100,22 @@ impl Doctor {
         let context = match result {
             Ok(context) => context,
             Err(error) => {
-                let failure = Failure::from(&error);
-                sheet.connect_failed(&error, &failure, &timeline, elapsed);
+                let mut failure = Failure::from(&error);
+                if let (Some(sudoers), Error::Connect(why)) = (sudoers, &error)
+                    && why.kind == FailureKind::NotPermitted
+                {
+                    failure.hint = Some(sudoers);
+                }
+                sheet.connect_failed(&error, &failure, &timeline, elapsed, method.is_direct());
                 return (None, sheet.gave(Some(failure)));
             }
         };
         timeline.push((Phase::Ready, elapsed));
         match via {
-            None => sheet.phases(&timeline),
+            None => sheet.phases(&timeline, method.is_direct()),
             Some(_) => sheet.attended_elsewhere(elapsed),
         }
+        sheet.0[AUTH].hint = sudoers;
         let start = Instant::now();
         let gave = Work::FirstCall { timeout: self.timeout }.run(std::slice::from_ref(&context)).await;
         let took = start.elapsed();
@@ -238,8 +251,7 @@ impl Sheet {
     }
 
     /// What each phase took, up to and without the last that was entered. The timeline tells when each was.
-    fn phases(&mut self, timeline: &[(Phase, Duration)]) {
-        let is_local = self.0[RESOLVE].verdict == Verdict::None;
+    fn phases(&mut self, timeline: &[(Phase, Duration)], is_local: bool) {
         let mut took = [Duration::ZERO; PHASES.len()];
         for pair in timeline.windows(2) {
             took[row(pair[0].0)] += pair[1].1.saturating_sub(pair[0].1);
@@ -275,8 +287,9 @@ impl Sheet {
         failure: &Failure,
         timeline: &[(Phase, Duration)],
         elapsed: Duration,
+        is_local: bool,
     ) {
-        self.phases(timeline);
+        self.phases(timeline, is_local);
         let before = timeline.last().map_or(Duration::ZERO, |&(_, at)| at);
         let at = match error {
             Error::Connect(error) => {

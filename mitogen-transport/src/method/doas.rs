@@ -1,0 +1,116 @@
+//! A context of another account, by doas.
+
+use super::options::option_table;
+use super::rules::{otherwise, rule, starts};
+use super::{Common, common_options};
+use crate::credentials::Credential;
+use mitogen_bootstrap::boot_command;
+use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Prompt, SecretName, Wiring};
+
+const PASSWORD: &str = "password";
+
+/// A process of another account, by doas.
+#[derive(Clone, Debug)]
+pub struct Doas {
+    pub(super) common: Common,
+    user: Option<String>,
+    doas_path: String,
+    args: Vec<String>,
+}
+
+common_options!(Doas);
+
+option_table!(Doas = "doas", this, opt, {
+    "username" | "argument" => this.user(opt.text()?),
+    "password" => this.password(opt.secret()?),
+    "doas_path" => this.doas_path(opt.text()?),
+    "doas_args" => this.args(opt.words()?),
+});
+
+impl Default for Doas {
+    fn default() -> Doas {
+        Doas::new()
+    }
+}
+
+impl Doas {
+    /// A context of root.
+    pub fn new() -> Doas {
+        Doas { common: Common::default(), user: None, doas_path: "doas".to_owned(), args: Vec::new() }
+    }
+
+    /// Becomes this user (default: root).
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Doas {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// The password of the account that runs doas.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<Credential>) -> Doas {
+        self.common.add_secret(PASSWORD, password);
+        self
+    }
+
+    /// Uses this doas (default: `doas` in `PATH`).
+    #[must_use]
+    pub fn doas_path(mut self, path: impl Into<String>) -> Doas {
+        self.doas_path = path.into();
+        self
+    }
+
+    /// Further arguments for doas.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Doas {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// The hop as users write it.
+    pub fn hop(&self) -> String {
+        format!("doas:{}", self.user.as_deref().unwrap_or("root"))
+    }
+
+    /// What to run and how to read it.
+    pub fn plan(&self) -> BootPlan {
+        let user = self.user.clone().unwrap_or_else(|| "root".to_owned());
+        let mut argv = vec![self.doas_path.clone(), "-u".to_owned(), user];
+        argv.extend(self.args.iter().cloned());
+        argv.push("--".to_owned());
+        argv.extend(boot_command(&self.common.interpreter));
+        BootPlan {
+            hop: self.hop(),
+            argv,
+            env: Vec::new(),
+            wiring: Wiring::HYBRID,
+            logs_in: true,
+            prompts: vec![Prompt { ask: Ask::Hidden, answer: self.common.answer(PASSWORD) }],
+            failures: failures(),
+            hint: Some("check doas.conf there with `doas -C`".to_owned()),
+        }
+    }
+}
+
+fn failures() -> Vec<FailureRule> {
+    use FailureKind as Kind;
+    let password = || SecretName(PASSWORD.to_owned());
+    let allow = "doas.conf must permit it";
+    vec![
+        // Where it has asked, this is about what was sent.
+        starts("doas: Authentication failed", Kind::AuthRefused, "check the password"),
+        starts("doas: Authorization failed", Kind::AuthRefused, "check the password"),
+        starts("doas: Authentication required", Kind::SecretNeeded(password()), "give the password"),
+        starts("doas: Authorization required", Kind::SecretNeeded(password()), "give the password"),
+        starts("doas: Operation not permitted", Kind::NotPermitted, allow),
+        starts("doas: a tty is required", Kind::NoTerminal, "let doas have a terminal"),
+        starts("doas: unknown user", Kind::NoSuchUser, "check the user's name"),
+        rule(&["doas: no passwd entry for "], Kind::NoSuchUser, "check the user's name"),
+        rule(&["doas: ", "not enabled"], Kind::ToolUsage, "there is no doas.conf"),
+        rule(&["doas: ", "not installed setuid"], Kind::ToolUsage, "doas is not installed as it must be"),
+        starts("doas: syntax error", Kind::ToolUsage, "check doas.conf"),
+        starts("usage: doas", Kind::ToolUsage, "check the arguments for doas"),
+        rule(&["doas: ", ": command not found"], Kind::Exec, "check the path of the shell there"),
+        otherwise(1, Kind::NotPermitted, allow),
+    ]
+}

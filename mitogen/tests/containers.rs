@@ -1,0 +1,214 @@
+//! Contexts in real containers and namespaces, started here and from contexts elsewhere. `MITOGEN_TESTBED`
+//! names the testbed; without it, or where it could not start containers, these tests skip themselves.
+
+mod common;
+
+use mitogen::{
+    Buildah, ConnectError, Context, Custom, Docker, Error, FailureKind, Lxc, Method, Phase, Podman, Router,
+    Setns, Ssh, Sudo,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The testbed's facts, if it has this kind of container.
+fn testbed(test: &str, kind: &str) -> Option<BTreeMap<String, String>> {
+    let Some(dir) = std::env::var_os("MITOGEN_TESTBED") else {
+        eprintln!("skipped: {test}: MITOGEN_TESTBED does not name a testbed");
+        return None;
+    };
+    let text = std::fs::read_to_string(std::path::Path::new(&dir).join("env")).expect("the testbed's facts");
+    let facts: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("MITOGEN_TESTBED_")?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
+        .collect();
+    assert!(facts.contains_key("CONTAINER"), "an older testbed: bring it up anew");
+    if !facts.contains_key(kind) {
+        eprintln!("skipped: {test}: optional here: this machine starts no containers by {kind}");
+        return None;
+    }
+    Some(facts)
+}
+
+fn router() -> Router {
+    Router::builder().connect_timeout(DEADLINE).build().expect("a router")
+}
+
+async fn host(context: &Context) -> String {
+    context.call("platform.node", ()).await.expect("a call")
+}
+
+async fn is_at(router: &Router, method: impl Into<Method>, name: &str) {
+    let method = method.into();
+    let hop = method.hop();
+    let context = router.connect(method).await.unwrap_or_else(|error| panic!("{hop}: {error}"));
+    assert_eq!(host(&context).await, name, "{hop}");
+    context.shutdown().await.expect("an orderly end");
+}
+
+fn told(result: Result<Context, Error>) -> Box<ConnectError> {
+    match result {
+        Err(Error::Connect(error)) => {
+            eprintln!("{error}\n");
+            assert!(error.elapsed < DEADLINE - Duration::from_secs(1), "only the deadline ended it");
+            error
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn fails(router: &Router, method: impl Into<Method>, kind: FailureKind) {
+    let method = method.into();
+    let hop = method.hop();
+    let error = told(router.connect(method).await);
+    assert_eq!((error.hop, error.kind), (hop, kind));
+}
+
+#[tokio::test]
+async fn lxc() {
+    let Some(bed) = testbed("lxc", "LXC") else { return };
+    let router = router();
+    let lxc = |name: &str| Lxc::new(name).lxc_path(&bed["LXC"]);
+    is_at(&router, lxc("tb"), "tb-lxc").await;
+    is_at(&router, lxc("tb").python("python3"), "tb-lxc").await;
+    fails(&router, lxc(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
+    fails(&router, lxc("tb").python("/no/such/python"), FailureKind::Exec).await;
+    fails(&router, lxc("tb").args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    is_at(&router, Setns::lxc("tb").tool_path(lxc_info(&bed)), "tb-lxc").await;
+    fails(&router, Setns::lxc("nope").tool_path(lxc_info(&bed)), FailureKind::TargetMissing).await;
+    let stopped = Setns::lxc(&bed["CONTAINER_STOPPED"]).tool_path(lxc_info(&bed));
+    fails(&router, stopped, FailureKind::TargetStopped).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+/// lxc-info takes the place of the containers as an option, which a path cannot hold.
+fn lxc_info(bed: &BTreeMap<String, String>) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("lxc-info");
+    let script = format!("#!/bin/sh\nexec lxc-info -P {} \"$@\"\n", bed["LXC"]);
+    // Written whole and then put in place: several tests may do it at once.
+    let fresh = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    std::fs::write(fresh.path(), script).expect("a script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(fresh.path(), mode).expect("a mode");
+    drop(fresh.into_temp_path().persist(&path));
+    path.to_string_lossy().into_owned()
+}
+
+#[tokio::test]
+async fn podman() {
+    let Some(bed) = testbed("podman", "PODMAN") else { return };
+    let router = router();
+    let podman = |name: &str| Podman::new(name).tool_path(&bed["PODMAN"]);
+    is_at(&router, podman("tb"), "tb-podman").await;
+    let user = router.connect(podman("tb").user("user1")).await.expect("another user");
+    assert_eq!(user.call::<u32>("os.getuid", ()).await.expect("a call"), 1000);
+    fails(&router, podman("tb").user("nobody-here"), FailureKind::NoSuchUser).await;
+    fails(&router, podman("no-such-container"), FailureKind::TargetMissing).await;
+    fails(&router, podman(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
+    fails(&router, podman("tb").python("/no/such/python"), FailureKind::Exec).await;
+    let setns = |name: &str| Setns::podman(name).tool_path(&bed["PODMAN"]);
+    is_at(&router, setns("tb"), "tb-podman").await;
+    fails(&router, setns("no-such-container"), FailureKind::TargetMissing).await;
+    fails(&router, setns(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
+    // The image has no programs of its own: as bare as a container can be.
+    let image = Podman::image("localhost/tb:std").tool_path(&bed["PODMAN"]);
+    fails(&router, image, FailureKind::Exec).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn docker_s_client() {
+    let Some(bed) = testbed("docker_s_client", "PODMAN") else { return };
+    if std::process::Command::new("docker").arg("--version").output().is_err() {
+        return eprintln!("skipped: optional: there is no docker client here");
+    }
+    // podman speaks docker's language at a socket.
+    let scratch = tempfile::tempdir().expect("a directory");
+    let socket = format!("unix://{}/podman.sock", scratch.path().display());
+    let mut service = std::process::Command::new(&bed["PODMAN"])
+        .args(["system", "service", "-t", "0", &socket])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("podman");
+    common::wait_for("the socket", || scratch.path().join("podman.sock").exists());
+    let router = router();
+    let docker = |name: &str| Docker::new(name).args(["-H", &socket]);
+    let done = async {
+        is_at(&router, docker("tb"), "tb-podman").await;
+        is_at(&router, docker("tb").user("user1"), "tb-podman").await;
+        fails(&router, docker("no-such-container"), FailureKind::TargetMissing).await;
+        fails(&router, docker(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
+        let nobody = Docker::new("tb").args(["-H", "unix:///no/such/socket"]);
+        fails(&router, nobody, FailureKind::Refused).await;
+        router.shutdown().await.expect("an orderly end");
+    };
+    done.await;
+    service.kill().expect("a signal");
+    service.wait().expect("its end");
+}
+
+#[tokio::test]
+async fn buildah() {
+    let Some(bed) = testbed("buildah", "BUILDAH") else { return };
+    let router = router();
+    let buildah = |name: &str| Buildah::new(name).tool_path(&bed["BUILDAH"]);
+    let context = router.connect(buildah(&bed["CONTAINER_WORKING"])).await.expect("a working container");
+    let passwd: String = context.call("linecache.getline", ("/etc/passwd", 2)).await.expect("a call");
+    assert!(passwd.starts_with("user1:"), "{passwd}");
+    fails(&router, buildah("no-such-container"), FailureKind::TargetMissing).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn namespaces_of_a_process() {
+    let Some(_) = testbed("namespaces_of_a_process", "CONTAINER") else { return };
+    let router = router();
+    let flags = ["-Urpfu", "--mount-proc", "--kill-child"];
+    let inner = router.connect(Custom::new("unshare", flags)).await.expect("namespaces of our own");
+    assert_eq!(inner.call::<u32>("os.getpid", ()).await.expect("a call"), 1, "the first process there");
+    inner.call::<()>("socket.sethostname", ("tb-inner",)).await.expect("a name");
+    // Its number here: the only child of unshare.
+    let pids: Vec<u32> = common::children();
+    let pid = pids.into_iter().flat_map(children_of).find(|pid| hostname_of(*pid)).expect("the process");
+    is_at(&router, Setns::pid(pid), "tb-inner").await;
+    fails(&router, Setns::pid(4_000_000), FailureKind::TargetMissing).await;
+    fails(&router, Setns::pid(pid).args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Whether the process has a host name of its own.
+fn hostname_of(pid: u32) -> bool {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/uts")).ok();
+    namespace(&pid.to_string()) != namespace("self")
+}
+
+#[tokio::test]
+async fn a_chain_of_five_through_a_container() {
+    let Some(bed) = testbed("a_chain_of_five_through_a_container", "LXC") else { return };
+    let config = std::path::Path::new(&bed["SSH_CONFIG"]);
+    let router = router();
+    let first = router.connect(Ssh::new("tb_sudopw").config(config.to_string_lossy())).await.expect("ssh");
+    let second = first.connect(Sudo::new().password("pw-tb_sudopw")).await.expect("sudo");
+    let third = second.connect(Lxc::new("tb").lxc_path(&bed["LXC"])).await.expect("lxc");
+    let flags = ["-Uru", "--kill-child"];
+    let fourth = third.connect(Custom::new("unshare", flags)).await.expect("unshare");
+    fourth.call::<()>("socket.sethostname", ("tb-deep",)).await.expect("a name");
+    // Not all of them: the control groups belong to the container.
+    let leader = fourth.call("os.getpid", ()).await.expect("a call");
+    let fifth = fourth.connect(Setns::pid(leader).args(["--uts"])).await.expect("setns");
+    assert_eq!(host(&fifth).await, "tb-deep");
+    assert_eq!(host(&third).await, "tb-lxc");
+    let error = told(second.connect(Lxc::new("nope").lxc_path(&bed["LXC"])).await);
+    assert_eq!((error.phase, error.kind), (Phase::Login, FailureKind::TargetStopped));
+    // Without root's rights.
+    let error = told(first.connect(Lxc::new("tb").lxc_path(&bed["LXC"])).await);
+    assert_eq!(error.kind, FailureKind::NotPermitted);
+    router.shutdown().await.expect("an orderly end");
+}
