@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use mitogen::{Call, Context, Local, Router};
+use mitogen::{Call, Context, Local, Router, Select};
 
 /// Calls made before time is taken.
 const WARM_UP: usize = 50;
@@ -26,6 +26,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "pipelined" => pipelined(&router, count, python).await?,
         "connect" => connect(&router, count, python).await?,
         "connect-many" => connect_many(&router, count, python).await?,
+        "hops-2" => hops(&router, 2, count, python).await?,
+        "hops-4" => hops(&router, 4, count, python).await?,
+        "scatter" => scatter(&router, count, python).await?,
+        "many" => many(&router, count, python).await?,
         "rss" => memory(&router, count, python, "Rss").await?,
         "pss" => memory(&router, count, python, "Pss").await?,
         "shutdown" => shutdown(&router, count, python).await?,
@@ -45,7 +49,19 @@ async fn connected(router: &Router, python: &str) -> Result<Context, mitogen::Er
 
 /// One call after the other; microseconds each.
 async fn latency(router: &Router, count: usize, python: &str) -> Samples {
-    let context = connected(router, python).await?;
+    calls(connected(router, python).await?, count).await
+}
+
+/// The same through `depth` contexts, each a child of the one before.
+async fn hops(router: &Router, depth: usize, count: usize, python: &str) -> Samples {
+    let mut context = connected(router, python).await?;
+    for _ in 1..depth {
+        context = context.connect(Local::new().python(python)).await?;
+    }
+    calls(context, count).await
+}
+
+async fn calls(context: Context, count: usize) -> Samples {
     let mut samples = Vec::with_capacity(count);
     for i in 0..WARM_UP + count {
         let start = Instant::now();
@@ -69,6 +85,31 @@ async fn pipelined(router: &Router, count: usize, python: &str) -> Samples {
         answer.await?;
     }
     Ok(vec![count as f64 / start.elapsed().as_secs_f64()])
+}
+
+/// So many contexts, 200 calls in each, answers taken as they come; calls per second.
+async fn scatter(router: &Router, count: usize, python: &str) -> Samples {
+    const CALLS: usize = 200;
+    let contexts = connect_all(router, count, python).await?;
+    let start = Instant::now();
+    let mut select: Select<'_, usize, u32> = Select::new();
+    for (key, context) in contexts.iter().enumerate() {
+        for _ in 0..CALLS {
+            select.add(key, context.start(Call::new("os.getpid")));
+        }
+    }
+    while let Some((_, answer)) = select.next().await {
+        answer?;
+    }
+    Ok(vec![(count * CALLS) as f64 / start.elapsed().as_secs_f64()])
+}
+
+/// A life of many contexts: connected at once, called, shut down; milliseconds.
+async fn many(router: &Router, count: usize, python: &str) -> Samples {
+    let start = Instant::now();
+    connect_all(router, count, python).await?;
+    router.shutdown().await?;
+    Ok(vec![start.elapsed().as_secs_f64() * 1e3])
 }
 
 /// Start and first call; milliseconds each.

@@ -46,7 +46,20 @@ def with_controller(work):
 
 @with_controller
 def latency(controller, count):
-    context = controller.connect()
+    return calls(controller.connect(), count)
+
+
+def hops(depth):
+    @with_controller
+    def measure(controller, count):
+        context = controller.connect()
+        for _ in range(1, depth):
+            context = controller.router.local(python_path=controller.python, via=context)
+        return calls(context, count)
+    return measure
+
+
+def calls(context, count):
     samples = []
     for i in range(count + 50):
         start = time.perf_counter()
@@ -66,6 +79,27 @@ def pipelined(controller, count):
     for receiver in receivers:
         receiver.get().unpickle()
     return [count / (time.perf_counter() - start)]
+
+
+@with_controller
+def scatter(controller, count):
+    contexts = controller.connect_many(count)
+    start = time.perf_counter()
+    select = mitogen.select.Select(oneshot=True)
+    for context in contexts:
+        for _ in range(200):
+            select.add(context.call_async(os.getpid))
+    for msg in select:
+        msg.unpickle()
+    return [count * 200 / (time.perf_counter() - start)]
+
+
+def many(count, python):
+    start = time.perf_counter()
+    controller = Controller(python)
+    controller.connect_many(count)
+    controller.close()
+    return [(time.perf_counter() - start) * 1e3]
 
 
 @with_controller
@@ -111,6 +145,10 @@ if __name__ == "__main__":
         "pipelined": pipelined,
         "connect": connect,
         "connect-many": connect_many,
+        "hops-2": hops(2),
+        "hops-4": hops(4),
+        "scatter": scatter,
+        "many": many,
         "rss": memory("Rss"),
         "pss": memory("Pss"),
         "shutdown": shutdown,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::interpreters::{self, Interpreter};
 use crate::sh::{self, Result, fail};
@@ -125,20 +126,14 @@ pub(crate) fn unit_tests(root: &Path, only: Option<&str>) -> Result<Counts> {
     let runner = tool_python()?;
     let mut total = Counts::default();
     let mut matrix = String::from("python    passed  failed  skipped  interpreter\n");
-    for interpreter in &interpreters {
+    for (interpreter, (counts, trouble)) in interpreters.iter().zip(side_by_side(&interpreters, |python| {
         // The script itself wants a Python 3; it runs the tests in the interpreter that it is told.
         let mut cmd = Command::new(&runner.path);
         system::without_python_variables(&mut cmd);
-        cmd.current_dir(root).arg(script).arg(&interpreter.path);
-        let (counts, shown) = match sh::tested(&mut cmd) {
-            Ok((text, true)) => (count_unittest(&text), None),
-            Ok((text, false)) => {
-                let counts = count_unittest(&text);
-                (Counts { failed: counts.failed.max(1), ..counts }, Some(sh::tail(&text, 60)))
-            }
-            Err(e) => (Counts { failed: 1, ..Counts::default() }, Some(e.to_string())),
-        };
-        if let Some(text) = shown {
+        cmd.current_dir(root).arg(script).arg(&python.path);
+        tested(&mut cmd)
+    })) {
+        if let Some(text) = trouble {
             eprintln!("--- {}\n{text}\n---", interpreter.version);
         }
         let name = interpreter.path.file_name().unwrap_or_default().to_string_lossy();
@@ -152,6 +147,39 @@ pub(crate) fn unit_tests(root: &Path, only: Option<&str>) -> Result<Counts> {
     }
     eprint!("{matrix}");
     Ok(total)
+}
+
+/// One run of the unit tests, and what it printed if it failed.
+fn tested(cmd: &mut Command) -> (Counts, Option<String>) {
+    match sh::tested(cmd) {
+        Ok((text, true)) => (count_unittest(&text), None),
+        Ok((text, false)) => {
+            let counts = count_unittest(&text);
+            (Counts { failed: counts.failed.max(1), ..counts }, Some(sh::tail(&text, 60)))
+        }
+        Err(e) => (Counts { failed: 1, ..Counts::default() }, Some(e.to_string())),
+    }
+}
+
+/// Does the same for all, some at a time, and returns what came of it in their order. The tests wait (for processes and
+/// deadlines) more than they work, so there are two for each core.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let workers = 2 * std::thread::available_parallelism().map_or(1, |n| n.get());
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut mine = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(index) else { return mine };
+                mine.push((index, work(item)));
+            }
+        };
+        let threads: Vec<_> = (0..workers.min(items.len())).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Reads unittest's closing lines: `Ran 12 tests in 0.1s` and `FAILED (failures=1, errors=2, skipped=3)`.

@@ -3,6 +3,7 @@
 //! The reader knows the opcodes and constructors of protocol.md section 4.3 and nothing else; it
 //! calls nothing, imports nothing and has hard limits. Every error concerns one message.
 
+mod construct;
 mod error;
 mod item;
 mod limits;

@@ -210,56 +210,28 @@ impl Items {
     }
 }
 
-impl ser::SerializeSeq for Items {
-    type Ok = Value;
-    type Error = ValueError;
+macro_rules! items_as {
+    ($($shape:ident: $method:ident,)*) => { $(
+        impl ser::$shape for Items {
+            type Ok = Value;
+            type Error = ValueError;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), ValueError> {
-        self.push(v)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), ValueError> {
+                self.push(v)
+            }
 
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
+            fn end(self) -> Result<Value, ValueError> {
+                Ok(self.finish())
+            }
+        }
+    )* };
 }
 
-impl ser::SerializeTuple for Items {
-    type Ok = Value;
-    type Error = ValueError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), ValueError> {
-        self.push(v)
-    }
-
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
-}
-
-impl ser::SerializeTupleStruct for Items {
-    type Ok = Value;
-    type Error = ValueError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), ValueError> {
-        self.push(v)
-    }
-
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
-}
-
-impl ser::SerializeTupleVariant for Items {
-    type Ok = Value;
-    type Error = ValueError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, v: &T) -> Result<(), ValueError> {
-        self.push(v)
-    }
-
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
+items_as! {
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field,
 }
 
 /// A dict being made.
@@ -311,28 +283,21 @@ impl ser::SerializeMap for Pairs {
     }
 }
 
-impl ser::SerializeStruct for Pairs {
-    type Ok = Value;
-    type Error = ValueError;
+macro_rules! pairs_as {
+    ($($shape:ident,)*) => { $(
+        impl ser::$shape for Pairs {
+            type Ok = Value;
+            type Error = ValueError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, v: &T) -> Result<(), ValueError> {
-        self.field(key, v)
-    }
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, v: &T) -> Result<(), ValueError> {
+                self.field(key, v)
+            }
 
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
+            fn end(self) -> Result<Value, ValueError> {
+                Ok(self.finish())
+            }
+        }
+    )* };
 }
 
-impl ser::SerializeStructVariant for Pairs {
-    type Ok = Value;
-    type Error = ValueError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, v: &T) -> Result<(), ValueError> {
-        self.field(key, v)
-    }
-
-    fn end(self) -> Result<Value, ValueError> {
-        Ok(self.finish())
-    }
-}
+pairs_as! { SerializeStruct, SerializeStructVariant, }

@@ -17,7 +17,7 @@ use subject::{Subject, Subjects};
 /// The options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Scenarios, or beginnings of their names: codec latency pipelined connect memory shutdown
+    /// Scenarios, or beginnings of their names: codec latency pipelined connect hops scatter relay many memory shutdown
     names: Vec<String>,
     /// Install upstream Mitogen and execnet into an environment of their own and measure them in the same run
     #[arg(long)]
@@ -47,6 +47,16 @@ struct Scenario {
     free: bool,
     /// Against upstream Mitogen.
     target: Option<f64>,
+}
+
+impl Scenario {
+    /// The name in a row: one that ends with the count says what was really counted.
+    fn title(&self, count: u32) -> String {
+        match self.name.strip_suffix(&self.count.to_string()) {
+            Some(stem) => format!("{stem}{count}"),
+            None => self.name.to_owned(),
+        }
+    }
 }
 
 const BASE: Scenario = Scenario {
@@ -89,6 +99,7 @@ const SCENARIOS: &[Scenario] = &[
         unit: "calls/s",
         kind: Kind::Rate,
         pinned: true,
+        target: Some(3.0),
         ..BASE
     },
     Scenario {
@@ -102,6 +113,57 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "connect/50", subject: "connect-many", count: 50, quick_count: 4, ..BASE },
     Scenario { name: "connect/200", subject: "connect-many", count: 200, quick_count: 8, ..BASE },
+    Scenario {
+        name: "hops/2",
+        subject: "hops-2",
+        count: 2000,
+        quick_count: 50,
+        unit: "us",
+        pinned: true,
+        target: Some(0.5),
+        ..BASE
+    },
+    Scenario {
+        name: "hops/4",
+        subject: "hops-4",
+        count: 2000,
+        quick_count: 50,
+        unit: "us",
+        pinned: true,
+        target: Some(0.5),
+        ..BASE
+    },
+    Scenario {
+        name: "scatter/50",
+        subject: "scatter",
+        count: 50,
+        quick_count: 4,
+        unit: "calls/s",
+        kind: Kind::Rate,
+        target: Some(4.0),
+        ..BASE
+    },
+    Scenario {
+        name: "relay/small",
+        subject: "relay-small",
+        count: 10_000,
+        quick_count: 500,
+        unit: "msg/s",
+        kind: Kind::Rate,
+        pinned: true,
+        ..BASE
+    },
+    Scenario {
+        name: "relay/128KiB",
+        subject: "relay-bulk",
+        count: 1000,
+        quick_count: 50,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        pinned: true,
+        ..BASE
+    },
+    Scenario { name: "many/200", subject: "many", count: 200, quick_count: 8, target: Some(0.5), ..BASE },
     Scenario { name: "memory/rss", subject: "rss", count: 3, unit: "KiB", target: Some(0.65), ..BASE },
     Scenario { name: "memory/pss", subject: "pss", count: 3, unit: "KiB", ..BASE },
     Scenario { name: "shutdown/1", subject: "shutdown", count: 1, ..BASE },
@@ -147,8 +209,8 @@ fn measure(
     subjects: &Subjects,
     report: &mut report::Report,
 ) {
-    let name = format!("{}/{}", scenario.name, if pinned { "pinned" } else { "free" });
     let count = if quick { scenario.quick_count } else { scenario.count };
+    let name = format!("{}/{}", scenario.title(count), if pinned { "pinned" } else { "free" });
     let mut samples: Vec<Vec<f64>> = vec![Vec::new(); subjects.all.len()];
     let mut out: Vec<bool> = vec![false; subjects.all.len()];
     for _ in 0..rounds {
