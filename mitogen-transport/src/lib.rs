@@ -28,7 +28,7 @@ mod tool;
 pub use connect::{Connected, connect, connect_observed};
 pub use error::ConnectError;
 pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, Stream};
-pub use method::{HostKeys, Local, Method, Ssh};
+pub use method::{Custom, HostKeys, Local, Method, Ssh};
 pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
 pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};
 pub use process::Process;

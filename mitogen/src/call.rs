@@ -1,9 +1,10 @@
 //! One function call: what is asked, and the future of its answer.
 
 use crate::context::Context;
+use crate::core::Reply;
 use crate::error::{Error, RemoteError};
 use crate::info::ContextInfo;
-use crate::shared::{Reply, Shared};
+use crate::shared::Shared;
 use bytes::Bytes;
 use mitogen_router::Closed;
 use mitogen_wire::body::{CallFunction, CallResult, Dead};

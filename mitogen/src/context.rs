@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, Handle, Value};
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,7 +151,7 @@ impl Context {
     /// Whether it is still connected. That can change at any moment: an answer of `true` promises
     /// nothing.
     pub fn is_connected(&self) -> bool {
-        self.shared.is_connected(self.info.id)
+        self.shared.info(self.info.id).is_some()
     }
 
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
@@ -194,5 +194,30 @@ impl Serialize for Context {
         // Peers refuse longer names.
         let name = self.info.name.chars().take(99).collect();
         Value::Context { id: self.info.id, name: Some(name) }.serialize(serializer)
+    }
+}
+
+/// A context that was named in a message: Python's `mitogen.core.Context` arrives as one.
+/// [`Router::resolve`](crate::Router::resolve) makes it usable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContextRef {
+    /// Which context.
+    pub id: ContextId,
+    /// What it is called where the message comes from.
+    pub name: Option<String>,
+}
+
+impl Serialize for ContextRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Value::Context { id: self.id, name: self.name.clone() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContextRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ContextRef, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Context { id, name } => Ok(ContextRef { id, name }),
+            other => Err(serde::de::Error::custom(format!("expected a Context, found {}", other.kind()))),
+        }
     }
 }

@@ -89,21 +89,31 @@ impl ContextInfo {
         let _ = self.ended.subscribe().wait_for(|&ended| ended).await;
     }
 
+    /// What ended it, as [`ContextInfo::lost_error`] tells it.
+    pub(crate) fn lost_reason(&self) -> LostReason {
+        self.blame().1
+    }
+
     /// The error of whatever was waiting for this context when it went. When it went with one that
     /// leads to it, that one's hop is named.
     pub(crate) fn lost_error(&self) -> Error {
+        let (hop, reason) = self.blame();
+        Error::Lost { context: self.label(), hop: hop.to_owned(), reason }
+    }
+
+    /// The hop that went first, and why this context is gone.
+    fn blame(&self) -> (&str, LostReason) {
         let reason = self.lost.get().cloned().unwrap_or(LostReason::Disconnected);
         let culprit = self.ancestors().filter_map(|info| Some((info, info.lost.get()?))).last();
         match (reason, culprit) {
-            (LostReason::Disconnected, Some((info, why))) => Error::Lost {
-                context: self.label(),
-                hop: info.hop.clone(),
-                reason: match why {
+            (LostReason::Disconnected, Some((info, why))) => {
+                let reason = match why {
                     LostReason::ShutDown | LostReason::RouterClosed => why.clone(),
                     _ => LostReason::Behind { context: info.label(), reason: Arc::new(why.clone()) },
-                },
-            },
-            (reason, _) => Error::Lost { context: self.label(), hop: self.hop.clone(), reason },
+                };
+                (&info.hop, reason)
+            }
+            (reason, _) => (&self.hop, reason),
         }
     }
 }

@@ -26,7 +26,7 @@
 //! | what | where |
 //! |---|---|
 //! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
-//! | connection methods | [`Local`], [`Ssh`] |
+//! | connection methods | [`Local`], [`Ssh`], [`Custom`] |
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
@@ -46,10 +46,14 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod attempt;
 pub mod blocking;
 mod call;
 mod chain;
 mod context;
+mod core;
+mod effect;
+mod ending;
 mod engine;
 mod error;
 mod events;
@@ -67,12 +71,12 @@ mod via;
 
 pub use call::{Call, PendingCall};
 pub use chain::CallChain;
-pub use context::Context;
+pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
 pub use exec::{Command, Output};
 pub use mitogen_router::Access;
-pub use mitogen_transport::{ConnectError, FailureKind, HostKeys, Local, Method, Phase, Ssh};
+pub use mitogen_transport::{ConnectError, Custom, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
 pub use receiver::{Address, Channel, Incoming, Receiver, Sender};

@@ -47,7 +47,7 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
     let Birth { key, preamble } = draw_birth(shared, &info, lineage).map_err(|error| error.to_string())?;
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
     shared
-        .expect(Arc::clone(&info), LIMIT)
+        .apply(|core| core.expect(Arc::clone(&info), LIMIT))
         .map_err(|_| format!("{LIMIT} contexts are being started already, or the controller is closing"))?;
     Ok(RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout }
         .to_value())

@@ -1,6 +1,6 @@
 //! The router, as its user holds it: it starts contexts, and its end is theirs.
 
-use crate::context::Context;
+use crate::context::{Context, ContextRef};
 use crate::error::Error;
 use crate::events::Events;
 use crate::receiver::{Address, Receiver, Sender};
@@ -109,6 +109,12 @@ impl Router {
     /// The connected context with this id.
     pub fn context(&self, id: ContextId) -> Option<Context> {
         self.shared.context(id)
+    }
+
+    /// Makes a context that was named in a message usable: one that a call returned, for instance. `None`
+    /// when it is not connected (any more).
+    pub fn resolve(&self, context: &ContextRef) -> Option<Context> {
+        self.shared.context(context.id)
     }
 
     /// All contexts that are connected, in the order of their ids.

@@ -1,10 +1,11 @@
 //! Contexts behind contexts: plans that another context carries out.
 
+use crate::attempt::Attempt;
 use crate::context::Context;
+use crate::core::Reply;
 use crate::error::Error;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
-use crate::shared::{Attempt, Reply, Shared};
 use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
 use mitogen_bootstrap::plan_message::RunPlan;
 use mitogen_transport::{BootPlan, ConnectError, FailureKind, Method};
@@ -39,7 +40,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
         message: error.to_string(),
     })?;
     let started = Instant::now();
-    let mut attempt = shared.attempt(Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
+    let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {
         // Dropped, it ends the context should it be born yet.
         return Err(no_answer(&plan, via, started.elapsed()));
@@ -79,20 +80,4 @@ fn no_answer(plan: &BootPlan, via: &Context, elapsed: Duration) -> Error {
         hint: Some(format!("{} does not answer; is it stopped, or its link stalled?", via.name())),
     };
     ConnectError::new(plan, Some(via.name().to_owned()), failure, elapsed).into()
-}
-
-impl Shared {
-    /// Begins to wait for a context that another one starts.
-    fn attempt(
-        self: &Arc<Self>,
-        info: Arc<ContextInfo>,
-        via: mitogen_wire::ContextId,
-        handle: mitogen_wire::Handle,
-        body: (mitogen_wire::Encoding, bytes::Bytes),
-    ) -> Result<Attempt, Error> {
-        let id = info.id;
-        self.expect(info, usize::MAX)?;
-        let (reply, receiver) = self.request(via, handle, body);
-        Ok(Attempt::new(self, id, reply, receiver))
-    }
 }

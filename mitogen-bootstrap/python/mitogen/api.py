@@ -319,8 +319,9 @@ class Guarded(object):
             self.router.refuse(msg, 'refused by policy')
 
 
-def connect(method, options, router):
+def connect(method, options, router=None):
     """What `connect` calls in the context that is to be the parent."""
+    # The dispatcher passes the router by its name, which only a default keeps from being shortened.
     return router.connect(method, **dict(Kwargs(options)))
 
 

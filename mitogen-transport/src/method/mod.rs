@@ -1,8 +1,10 @@
 //! Connection methods: options in, a plan out. Nothing here runs anything.
 
+mod custom;
 mod local;
 mod ssh;
 
+pub use custom::Custom;
 pub use local::Local;
 pub use ssh::{HostKeys, Ssh};
 
@@ -18,6 +20,8 @@ pub enum Method {
     Local(Local),
     /// A process on another host, by the system's ssh client.
     Ssh(Box<Ssh>),
+    /// A process that a command of the user's leads to.
+    Custom(Custom),
 }
 
 impl Method {
@@ -26,6 +30,7 @@ impl Method {
         match self {
             Method::Local(local) => local.hop(),
             Method::Ssh(ssh) => ssh.hop(),
+            Method::Custom(custom) => custom.hop(),
         }
     }
 
@@ -34,6 +39,7 @@ impl Method {
         match self {
             Method::Local(local) => local.plan(),
             Method::Ssh(ssh) => ssh.plan(),
+            Method::Custom(custom) => custom.plan(),
         }
     }
 
@@ -42,6 +48,7 @@ impl Method {
         match self {
             Method::Local(local) => local.common.connect_timeout,
             Method::Ssh(ssh) => ssh.common.connect_timeout,
+            Method::Custom(custom) => custom.common.connect_timeout,
         }
     }
 
@@ -50,7 +57,13 @@ impl Method {
         match self {
             Method::Local(local) => local.common.name.as_deref(),
             Method::Ssh(ssh) => ssh.common.name.as_deref(),
+            Method::Custom(custom) => custom.common.name.as_deref(),
         }
+    }
+
+    /// Whether the process that is started is the context itself, and not a tool that leads to it.
+    pub fn is_direct(&self) -> bool {
+        matches!(self, Method::Local(_))
     }
 }
 
@@ -63,6 +76,12 @@ impl From<Local> for Method {
 impl From<Ssh> for Method {
     fn from(ssh: Ssh) -> Method {
         Method::Ssh(Box::new(ssh))
+    }
+}
+
+impl From<Custom> for Method {
+    fn from(custom: Custom) -> Method {
+        Method::Custom(custom)
     }
 }
 

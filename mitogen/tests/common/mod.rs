@@ -113,3 +113,13 @@ pub fn children() -> Vec<u32> {
         .filter_map(|pid| pid.parse().ok())
         .collect()
 }
+
+/// Has a context know a module of this source.
+pub async fn define(context: &Context, module: &str, source: &str) {
+    const MAKE: &str = "eval(compile(source, str(name), 'exec'), \
+        __import__('sys').modules.setdefault(str(name), type(__import__('sys'))(str(name))).__dict__)";
+    let version: String = context.call("platform.python_version", ()).await.expect("a version");
+    let eval = if version.starts_with('2') { "__builtin__:eval" } else { "builtins:eval" };
+    let names = std::collections::BTreeMap::from([("source", source), ("name", module)]);
+    let () = context.call(eval, (MAKE, names)).await.unwrap_or_else(|error| panic!("{error:?}"));
+}

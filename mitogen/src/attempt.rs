@@ -1,0 +1,54 @@
+//! The wait for a context that another one starts.
+
+use crate::core::Reply;
+use crate::error::Error;
+use crate::info::ContextInfo;
+use crate::shared::Shared;
+use bytes::Bytes;
+use mitogen_wire::{ContextId, Encoding, Handle};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// An attempt under way. Dropped before it is finished, it sees to it that nothing comes of it.
+pub(crate) struct Attempt {
+    shared: Arc<Shared>,
+    id: ContextId,
+    /// Where the answer comes; `None` once it has come.
+    reply: Option<Handle>,
+    receiver: oneshot::Receiver<Reply>,
+}
+
+impl Attempt {
+    /// Asks `via`, by a message to this handle, to start a context.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        info: Arc<ContextInfo>,
+        via: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) -> Result<Attempt, Error> {
+        let id = info.id;
+        shared.apply(|core| core.expect(info, usize::MAX))?;
+        let (reply, receiver) = shared.request(via, handle, body);
+        Ok(Attempt { shared: Arc::clone(shared), id, reply: Some(reply), receiver })
+    }
+
+    /// The answer; `None` when the router is gone. Once.
+    pub(crate) async fn answered(&mut self) -> Option<Reply> {
+        (&mut self.receiver).await.ok()
+    }
+
+    /// It came to an end: if the context was born it is known by now.
+    pub(crate) fn finish(mut self) {
+        self.reply = None;
+        self.shared.apply(|core| core.finish_attempt(self.id));
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply {
+            self.shared.apply(|core| core.abandon(self.id, reply));
+        }
+    }
+}

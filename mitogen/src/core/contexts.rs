@@ -1,0 +1,94 @@
+//! Which contexts are connected, and which ones others are about to start.
+
+use crate::info::ContextInfo;
+use mitogen_wire::ContextId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The contexts of one router.
+#[derive(Default)]
+pub(super) struct Contexts {
+    connected: BTreeMap<ContextId, Arc<ContextInfo>>,
+    /// Until their routes are announced or the attempts end.
+    expected: BTreeMap<ContextId, Expected>,
+}
+
+/// A context that another one is to start.
+struct Expected {
+    info: Arc<ContextInfo>,
+    /// It is shut down as soon as it is born.
+    unwanted: bool,
+}
+
+/// A context whose route has just appeared.
+pub(super) struct Known {
+    pub(super) info: Arc<ContextInfo>,
+    /// Nobody waits for it any more.
+    pub(super) unwanted: bool,
+}
+
+impl Contexts {
+    pub(super) fn get(&self, id: ContextId) -> Option<&Arc<ContextInfo>> {
+        self.connected.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<ContextInfo>> {
+        self.connected.values()
+    }
+
+    pub(super) fn insert(&mut self, info: Arc<ContextInfo>) {
+        self.connected.insert(info.id, info);
+    }
+
+    /// Notes a context that another one is to start, unless that one is to start `limit` already.
+    pub(super) fn expect(&mut self, info: Arc<ContextInfo>, limit: usize) -> bool {
+        let parent = info.parent.as_ref().map(|parent| parent.id);
+        let same = |other: &&Expected| other.info.parent.as_ref().map(|parent| parent.id) == parent;
+        if limit != usize::MAX && self.expected.values().filter(same).count() >= limit {
+            return false;
+        }
+        self.expected.insert(info.id, Expected { info, unwanted: false });
+        true
+    }
+
+    /// Nobody wants an expected context any more; says whether it was expected.
+    pub(super) fn give_up(&mut self, id: ContextId) -> bool {
+        match self.expected.get_mut(&id) {
+            Some(expected) => {
+                expected.unwanted = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn forget_expected(&mut self, id: ContextId) {
+        self.expected.remove(&id);
+    }
+
+    /// A route to a context has appeared.
+    pub(super) fn appear(&mut self, id: ContextId, via: ContextId, name: Option<String>) -> Known {
+        let mut unwanted = false;
+        let info = match (self.connected.get(&id), self.expected.remove(&id)) {
+            (Some(info), _) => Arc::clone(info),
+            (None, Some(expected)) => {
+                unwanted = expected.unwanted;
+                expected.info
+            }
+            // Started by a context on its own account; the neighbour is all that is known of its way.
+            (None, None) => {
+                let name = name.unwrap_or_else(|| id.to_string());
+                let parent = self.connected.get(&via).cloned();
+                Arc::new(ContextInfo::new(id, Arc::from(name.as_str()), name, parent))
+            }
+        };
+        self.connected.insert(id, Arc::clone(&info));
+        Known { info, unwanted }
+    }
+
+    /// The route to a context is gone, and with it what that context was to start.
+    pub(super) fn disappear(&mut self, id: ContextId) -> Option<Arc<ContextInfo>> {
+        self.expected.retain(|_, expected| expected.info.parent.as_ref().is_none_or(|p| p.id != id));
+        self.connected.remove(&id)
+    }
+}

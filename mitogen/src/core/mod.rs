@@ -1,0 +1,307 @@
+//! What lies behind the router's lock: the machine, and what the facade keeps beside it.
+//!
+//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Core::drain`] carries
+//! its outputs out as far as that is possible under the lock, and notes the rest as [`Effect`]s.
+//!
+//! ```text
+//!  Links      neighbour -> wire, and how to end its task
+//!  Contexts   id -> what is known of a connected context; those that others are about to start
+//!  Waiters    handle -> who waits there
+//! ```
+
+mod contexts;
+mod links;
+mod waiters;
+
+use crate::effect::Effect;
+use crate::error::{ContextLabel, Error, LostReason};
+use crate::events::Event;
+use crate::info::ContextInfo;
+use crate::link::{Stop, Wire};
+use crate::{modules, plans};
+use bytes::Bytes;
+use contexts::{Contexts, Known};
+use links::Links;
+use mitogen_router::{Access, Closed, Config, LinkOptions, Mailbox, Output};
+use mitogen_wire::body::{ForwardLog, GetModule, Shutdown};
+use mitogen_wire::{ContextId, Encoding, Handle, Message};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+use waiters::Waiters;
+pub(crate) use waiters::{Reply, Waiter};
+
+/// One router's state. Only ever touched under its lock.
+pub(crate) struct Core {
+    machine: mitogen_router::Router,
+    links: Links,
+    contexts: Contexts,
+    /// Invariant: each handle with a waiter is open in the machine.
+    waiters: Waiters,
+    closed: bool,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Core {
+        let mut machine = mitogen_router::Router::new(config);
+        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, plans::HANDLE] {
+            machine
+                .open_at(handle, Mailbox::open_to(Access::Anyone))
+                .expect("a fresh machine has these handles free");
+        }
+        Core {
+            machine,
+            links: Links::default(),
+            contexts: Contexts::default(),
+            waiters: Waiters::default(),
+            closed: false,
+        }
+    }
+
+    // ---- contexts and links ---------------------------------------------------------------
+
+    /// An id for a context about to be started.
+    pub(crate) fn allocate_id(&mut self) -> Result<ContextId, Error> {
+        self.check_open()?;
+        self.machine.allocate_id().map_err(|error| Error::Local {
+            what: "number another context",
+            source: std::io::Error::other(error),
+        })
+    }
+
+    /// Takes a connected context in. When the router was closed meanwhile it is refused.
+    pub(crate) fn adopt(
+        &mut self,
+        info: &Arc<ContextInfo>,
+        wire: Wire,
+        stop: oneshot::Sender<Stop>,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        self.links.insert(info.id, wire, stop);
+        self.contexts.insert(Arc::clone(info));
+        self.machine
+            .handle_link_up(info.id, LinkOptions::named(&*info.name))
+            .expect("a fresh id has no route yet");
+        Ok(())
+    }
+
+    /// A context will be started by another one; at most `limit` at a time by the same.
+    pub(crate) fn expect(&mut self, info: Arc<ContextInfo>, limit: usize) -> Result<(), Error> {
+        self.check_open()?;
+        if self.contexts.expect(info, limit) { Ok(()) } else { Err(Error::Closed) }
+    }
+
+    /// An attempt of another context's has come to its end: if the new one was born it is known by now.
+    pub(crate) fn finish_attempt(&mut self, id: ContextId) {
+        self.contexts.forget_expected(id);
+    }
+
+    /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
+    /// where the attempt's answer comes.
+    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) {
+        if self.contexts.get(id).is_some() {
+            self.shut_down(id);
+            self.forget(reply);
+        } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
+            self.contexts.forget_expected(id);
+        }
+    }
+
+    /// Asks a context to end, once.
+    pub(crate) fn shut_down(&mut self, id: ContextId) {
+        if self.contexts.get(id).is_some_and(|info| info.begin_shutdown()) {
+            self.machine.send(id, Shutdown::HANDLE, Shutdown.encode());
+        }
+    }
+
+    /// Ends a link's task.
+    pub(crate) fn stop(&mut self, link: ContextId, stop: Stop) {
+        self.links.stop(link, stop);
+    }
+
+    pub(crate) fn handle_message(&mut self, link: ContextId, message: Message) {
+        self.machine.handle_message(link, message);
+    }
+
+    pub(crate) fn handle_link_down(&mut self, link: ContextId) {
+        self.machine.handle_link_down(link);
+        self.links.remove(link);
+    }
+
+    /// Takes no more requests.
+    pub(crate) fn refuse_more(&mut self) {
+        self.closed = true;
+    }
+
+    /// Fails all that waits, and ends every link's task.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.machine.close_all();
+        self.links.stop_all(|| Stop::RouterClosed);
+    }
+
+    /// What is known of a connected context.
+    pub(crate) fn info(&self, id: ContextId) -> Option<&Arc<ContextInfo>> {
+        self.contexts.get(id)
+    }
+
+    /// Every connected context, by its id.
+    pub(crate) fn infos(&self) -> impl Iterator<Item = &Arc<ContextInfo>> {
+        self.contexts.iter()
+    }
+
+    // ---- messages -------------------------------------------------------------------------
+
+    /// Sends a request and has its answer, or its end, told to `waiter`.
+    pub(crate) fn request(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        waiter: oneshot::Sender<Reply>,
+    ) -> Handle {
+        let reply = self.machine.request(dst, handle, body);
+        self.waiters.insert(reply, Waiter::Answer(waiter));
+        reply
+    }
+
+    /// Sends a message that wants no answer.
+    pub(crate) fn send(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        if dst != self.machine.id() && self.machine.route(dst).is_none() {
+            return Err(Error::Lost {
+                context: ContextLabel { id: dst, name: self.name_of(dst) },
+                hop: String::new(),
+                reason: LostReason::Disconnected,
+            });
+        }
+        self.machine.send(dst, handle, body);
+        Ok(())
+    }
+
+    pub(crate) fn reply(&mut self, to: &Message, body: (Encoding, Bytes)) {
+        self.machine.reply(to, body);
+    }
+
+    pub(crate) fn send_dead(&mut self, dst: ContextId, handle: Handle, reason: &mitogen_wire::body::Dead) {
+        self.machine.send_dead(dst, handle, reason);
+    }
+
+    /// Has what comes to this handle, or to one of its own, told to `waiter`.
+    pub(crate) fn open(
+        &mut self,
+        handle: Option<Handle>,
+        access: Access,
+        waiter: Waiter,
+    ) -> Result<Handle, Error> {
+        self.check_open()?;
+        let mailbox = Mailbox::open_to(access);
+        let handle = match handle {
+            None => self.machine.open(mailbox),
+            Some(handle) => {
+                self.machine.open_at(handle, mailbox).map_err(|_| Error::HandleTaken { handle })?;
+                handle
+            }
+        };
+        self.waiters.insert(handle, waiter);
+        Ok(handle)
+    }
+
+    /// Nobody waits at this handle any more.
+    pub(crate) fn forget(&mut self, handle: Handle) {
+        self.waiters.remove(handle);
+        self.machine.close(handle);
+    }
+
+    // ---- the outputs ----------------------------------------------------------------------
+
+    /// Carries out all that the machine asks for, and notes what must be done without the lock.
+    pub(crate) fn drain(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Transmit { link, message } => self.links.transmit(link, &message),
+                Output::Deliver { handle, message } => self.deliver(handle, message, effects),
+                Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
+                Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
+                Output::RouteLost { context, via } => self.route_lost(context, via, effects),
+                Output::Rejected { link, src, handle, why } => {
+                    let (name, first) = (self.name_of(link), self.links.offend(link));
+                    effects.push(Effect::Rejected { name, first, src, handle, why });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn deliver(&mut self, handle: Handle, message: Message, effects: &mut Vec<Effect>) {
+        match handle {
+            ForwardLog::HANDLE => effects.push(Effect::Log(self.name_of(message.src), message)),
+            GetModule::HANDLE => {
+                if let Some((handle, body)) = modules::answer(&message) {
+                    self.machine.send(message.src, handle, body);
+                }
+            }
+            plans::HANDLE => effects.push(Effect::Plan(message)),
+            _ => match self.waiters.take(handle) {
+                Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Message(message))),
+                Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+                None => {}
+            },
+        }
+    }
+
+    fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
+        match self.waiters.remove(handle) {
+            Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
+            Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+            // A receiver sees the end of its queue.
+            Some(Waiter::Queue(_)) | None => {}
+        }
+    }
+
+    fn route_added(
+        &mut self,
+        context: ContextId,
+        via: ContextId,
+        name: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::Tell(Event::RouteAdded { context, via }));
+        let Known { info, unwanted } = self.contexts.appear(context, via, name);
+        if unwanted {
+            self.shut_down(context);
+        } else {
+            let parent = info.parent.as_ref().map_or(ContextId::CONTROLLER, |parent| parent.id);
+            effects.push(Effect::Tell(Event::Connected { context: info.label(), parent }));
+        }
+    }
+
+    fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
+        let Some(info) = self.contexts.disappear(context) else { return };
+        // A neighbour's reason was set by its link.
+        info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
+        if info.parent.is_some() {
+            info.end();
+        }
+        let reason = info.lost_reason();
+        effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn name_of(&self, id: ContextId) -> Arc<str> {
+        match self.contexts.get(id) {
+            Some(info) => Arc::clone(&info.name),
+            None => Arc::from(id.to_string()),
+        }
+    }
+}

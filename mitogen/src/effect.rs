@@ -1,0 +1,37 @@
+//! What is done after the lock is released: waking, logging, answering.
+
+use crate::core::Reply;
+use crate::events::Event;
+use crate::receiver::Queue;
+use crate::shared::Shared;
+use crate::{plans, remote_log};
+use mitogen_router::Rejection;
+use mitogen_wire::{ContextId, Handle, Message};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// One thing to do without the lock, in the order in which they were noted.
+pub(crate) enum Effect {
+    Answer(oneshot::Sender<Reply>, Reply),
+    Log(Arc<str>, Message),
+    Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
+    Queue(Queue, Message),
+    Plan(Message),
+    Tell(Event),
+}
+
+impl Effect {
+    pub(crate) fn run(self, shared: &Shared) {
+        match self {
+            // Fails when the caller has gone away: its answer is not wanted.
+            Effect::Answer(waiter, reply) => drop(waiter.send(reply)),
+            Effect::Queue(queue, message) => queue.push(message),
+            Effect::Log(name, message) => remote_log::emit(&name, &message),
+            Effect::Rejected { name, first, src, handle, why } => {
+                remote_log::emit_rejection(&name, first, src, handle, &why);
+            }
+            Effect::Plan(message) => plans::answer(shared, &message),
+            Effect::Tell(event) => shared.events.tell(event),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The end of contexts, and of the whole router: asked first, then forced, always waited for.
+
+use crate::error::{Error, LostReason};
+use crate::info::ContextInfo;
+use crate::link::{Ending, REAP_LIMIT, Stop};
+use crate::shared::Shared;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The links whose process is not reaped yet.
+pub(crate) struct Living(watch::Sender<usize>);
+
+impl Living {
+    pub(crate) fn new() -> Living {
+        Living(watch::Sender::new(0))
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.send_modify(|living| *living += 1);
+    }
+
+    fn remove(&self) {
+        self.0.send_modify(|living| *living -= 1);
+    }
+
+    async fn wait_none(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.0.subscribe().wait_for(|&living| living == 0).await;
+    }
+}
+
+impl Shared {
+    pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
+        let infos = self.apply(|core| {
+            core.refuse_more();
+            // They take their own children along.
+            core.infos().filter(|info| info.parent.is_none()).cloned().collect()
+        });
+        let result = self.shut_down(infos).await;
+        self.close();
+        // Contexts that were lost before may still be on their way to the grave.
+        let _ = tokio::time::timeout(REAP_LIMIT, self.wait_all_ended()).await;
+        result
+    }
+
+    /// Asks contexts to end, lets them until the grace is over, ends those that did not, and waits
+    /// until all are reaped.
+    pub(crate) async fn shut_down(&self, infos: Vec<Arc<ContextInfo>>) -> Result<(), Error> {
+        let grace = self.settings.shutdown_grace;
+        self.apply(|core| {
+            for info in &infos {
+                core.shut_down(info.id);
+            }
+        });
+        let asked = tokio::time::Instant::now();
+        for info in &infos {
+            if tokio::time::timeout_at(asked + grace, info.wait_ended()).await.is_err() {
+                self.apply(|core| core.stop(info.id, Stop::Kill));
+            }
+        }
+        let last = tokio::time::Instant::now() + REAP_LIMIT;
+        for info in &infos {
+            if tokio::time::timeout_at(last, info.wait_ended()).await.is_err() {
+                return Err(Error::Timeout {
+                    context: info.label(),
+                    what: "shutdown".to_owned(),
+                    after: asked.elapsed(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every link at once; the link tasks see to the processes. Calls under way fail.
+    pub(crate) fn close(&self) {
+        self.apply(crate::core::Core::close);
+    }
+
+    /// The link is gone. Idempotent.
+    pub(crate) fn handle_link_down(&self, info: &ContextInfo, ending: Ending) {
+        let asked = info.is_shutting_down();
+        let reason = match ending {
+            Ending::Closed(_) | Ending::Stopped(Stop::Kill) if asked => LostReason::ShutDown,
+            Ending::Closed(status) => LostReason::Ended { status },
+            Ending::Failed(reason) | Ending::Stopped(Stop::Broken(reason)) => reason,
+            Ending::Stopped(Stop::Kill) => LostReason::ShutDown,
+            Ending::Stopped(Stop::RouterClosed) => LostReason::RouterClosed,
+        };
+        info.lose(|| reason);
+        self.apply(|core| core.handle_link_down(info.id));
+    }
+
+    /// The link's process is reaped.
+    pub(crate) fn handle_ended(&self, info: &ContextInfo) {
+        info.end();
+        self.living.remove();
+    }
+
+    /// Waits until no link and no process of this router is left.
+    pub(crate) async fn wait_all_ended(&self) {
+        self.living.wait_none().await;
+    }
+}
