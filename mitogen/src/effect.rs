@@ -2,6 +2,7 @@
 
 use crate::core::Reply;
 use crate::events::Event;
+use crate::modules::Ask;
 use crate::receiver::Queue;
 use crate::shared::Shared;
 use crate::{plans, remote_log};
@@ -17,6 +18,7 @@ pub(crate) enum Effect {
     Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
     Queue(Queue, Message),
     Plan(Message),
+    Ask(Ask),
     Tell(Event),
 }
 
@@ -31,6 +33,7 @@ impl Effect {
                 remote_log::emit_rejection(&name, first, src, handle, &why);
             }
             Effect::Plan(message) => plans::answer(shared, &message),
+            Effect::Ask(ask) => shared.library.ask(shared, ask),
             Effect::Tell(event) => shared.events.tell(event),
         }
     }

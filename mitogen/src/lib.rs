@@ -30,6 +30,7 @@
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
+//! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -67,6 +68,7 @@ mod remote_log;
 mod router;
 mod select;
 mod shared;
+mod stats;
 mod via;
 
 pub use call::{Call, PendingCall};
@@ -79,9 +81,11 @@ pub use mitogen_router::Access;
 pub use mitogen_transport::{ConnectError, Custom, FailureKind, HostKeys, Local, Method, Phase, Ssh};
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
+pub use modules::ModuleSource;
 pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
+pub use stats::LinkStats;
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]
