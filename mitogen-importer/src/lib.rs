@@ -17,6 +17,7 @@
 //!     };
 //!     Found::Module(Arc::new(Module {
 //!         children: None,
+//!         packages: Vec::new(),
 //!         path: format!("{name}.py"),
 //!         source: Bytes::from_static(source),
 //!         needs: needs(&scan(source), &name, false),

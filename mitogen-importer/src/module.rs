@@ -12,6 +12,8 @@ pub struct Module {
     pub name: ModuleName,
     /// For a package: the names of its members, without its own, sorted and complete.
     pub children: Option<Vec<String>>,
+    /// Those of its members that are packages themselves, sorted.
+    pub packages: Vec<String>,
     /// Where it was found, for tracebacks.
     pub path: String,
     /// Its source, as it was found.

@@ -38,6 +38,7 @@ impl World {
             name: name.clone(),
             path: format!("/src/{name}.py"),
             source: Bytes::copy_from_slice(source.as_bytes()),
+            packages: Vec::new(),
             children,
         }))
     }

@@ -26,7 +26,8 @@ pub struct LoadBundle {
 pub struct BundleEntry {
     /// The dotted name.
     pub name: String,
-    /// For a package: the names of its members, without its own, and complete.
+    /// For a package: the names of its members, without its own, and complete; those of packages end with a
+    /// slash.
     pub children: Option<Vec<String>>,
     /// The file's name where it was found; `None` if there is no such module for this child.
     pub path: Option<String>,

@@ -5,7 +5,7 @@ use super::place::{Kind, Listing, Place, Places, Stamp};
 use super::{Given, ModuleSettings};
 use bytes::Bytes;
 use mitogen_importer::{Absence, Found, Module, ModuleName, needs, scan};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,10 +44,13 @@ enum Spot {
     Compiled(String),
 }
 
+/// What a package has as members: name -> whether that is a package too.
+type Members = BTreeMap<String, bool>;
+
 /// A name with all that is needed to read it.
 enum Lead {
     Done(Found),
-    Read { name: ModuleName, place: Place, file: String, children: Option<Vec<String>>, stamp: Option<Stamp> },
+    Read { name: ModuleName, place: Place, file: String, members: Option<Members>, stamp: Option<Stamp> },
 }
 
 impl Finder {
@@ -157,8 +160,8 @@ impl Finder {
             return self.main_lead(name);
         }
         if let Some(given) = self.given.get(&name) {
-            let children = self.given_children(&name, given.package);
-            return Lead::Done(module(name, given.path.clone(), given.source.clone(), children));
+            let members = self.given_members(&name, given.package);
+            return Lead::Done(module(name, given.path.clone(), given.source.clone(), members));
         }
         let lost = |path: String, why: &str| {
             Lead::Done(Found::Absent(Absence::Refused { path, why: why.to_owned() }))
@@ -170,17 +173,17 @@ impl Finder {
                 lost(path, "compiled code cannot be sent, and its source is not there")
             }
             Some(Spot::Namespace(places)) => {
-                let mut children = BTreeSet::new();
+                let mut members = Members::new();
                 for place in &places {
-                    children.extend(self.children(place, NAMESPACE_DEPTH));
+                    members.extend(self.members(place, NAMESPACE_DEPTH));
                 }
                 let path = places[0].show("");
-                Lead::Done(module(name, path, Bytes::new(), Some(children.into_iter().collect())))
+                Lead::Done(module(name, path, Bytes::new(), Some(members)))
             }
             Some(Spot::Source(place, file)) => self.cached(name, place, file, None),
             Some(Spot::Package(place)) => {
-                let children = self.children(&place, 1).into_iter().collect();
-                self.cached(name, place, "__init__.py".to_owned(), Some(children))
+                let members = self.members(&place, 1);
+                self.cached(name, place, "__init__.py".to_owned(), Some(members))
             }
         }
     }
@@ -198,22 +201,22 @@ impl Finder {
     }
 
     /// A module of the cache, if the file is the same.
-    fn cached(&self, name: ModuleName, place: Place, file: String, children: Option<Vec<String>>) -> Lead {
+    fn cached(&self, name: ModuleName, place: Place, file: String, members: Option<Members>) -> Lead {
         let stamp = self.places.stamp(&place, &file);
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, module)) = cache.modules.get(&name)
             && stamp.is_some()
             && *known == stamp
-            && module.children == children
+            && members_of(module) == members
             && module.path == place.show(&file)
         {
             return Lead::Done(Found::Module(Arc::clone(module)));
         }
-        Lead::Read { name, place, file, children, stamp }
+        Lead::Read { name, place, file, members, stamp }
     }
 
     fn follow(&self, lead: Lead) -> Found {
-        let Lead::Read { name, place, file, children, stamp } = lead else {
+        let Lead::Read { name, place, file, members, stamp } = lead else {
             let Lead::Done(found) = lead else { unreachable!("a lead is one or the other") };
             return found;
         };
@@ -224,7 +227,7 @@ impl Finder {
         };
         let found = match name.as_str() {
             "__main__" => main_module(name.clone(), path, source),
-            _ => module(name.clone(), path, source, children),
+            _ => module(name.clone(), path, source, members),
         };
         if let Found::Module(module) = &found {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -302,35 +305,59 @@ impl Finder {
     }
 
     /// The members of a package.
-    fn children(&self, place: &Place, depth: usize) -> BTreeSet<String> {
-        let mut children = BTreeSet::new();
+    fn members(&self, place: &Place, depth: usize) -> Members {
+        let mut members = Members::new();
         for (name, kind) in self.places.list(place).iter() {
             match kind {
-                Kind::File => children.extend(module_of(name).map(str::to_owned)),
+                Kind::File => {
+                    if let Some(stem) = module_of(name) {
+                        members.entry(stem.to_owned()).or_insert(false);
+                    }
+                }
                 Kind::Directory if is_name(name) => {
                     let folder = place.inside(name);
                     let regular = self.places.list(&folder).contains_key("__init__.py");
                     if regular || self.holds_modules(&folder, depth) {
-                        children.insert(name.clone());
+                        members.insert(name.clone(), true);
                     }
                 }
                 Kind::Directory => {}
             }
         }
-        children.remove("__init__");
-        children
+        members.remove("__init__");
+        members
     }
 
-    fn given_children(&self, name: &ModuleName, package: bool) -> Option<Vec<String>> {
-        let inside = |other: &&ModuleName| other.parent().as_ref() == Some(name);
-        let children: Vec<String> = self.given.keys().filter(inside).map(|m| m.last().to_owned()).collect();
-        (package || !children.is_empty()).then_some(children)
+    fn given_members(&self, name: &ModuleName, package: bool) -> Option<Members> {
+        let inside = |other: &ModuleName| other.parent().as_ref() == Some(name);
+        let members: Members = self
+            .given
+            .keys()
+            .filter(|other| other.is_within(name) && *other != name)
+            .map(|other| other.prefixes().find(inside).unwrap_or_else(|| other.clone()))
+            .map(|member| {
+                let package = self.given.keys().any(|other| other.parent().as_ref() == Some(&member));
+                (
+                    member.last().to_owned(),
+                    package || self.given.get(&member).is_some_and(|given| given.package),
+                )
+            })
+            .collect();
+        (package || !members.is_empty()).then_some(members)
     }
 }
 
-fn module(name: ModuleName, path: String, source: Bytes, children: Option<Vec<String>>) -> Found {
-    let needs = needs(&scan(&source), &name, children.is_some());
-    Found::Module(Arc::new(Module { name, children, path, source, needs }))
+fn module(name: ModuleName, path: String, source: Bytes, members: Option<Members>) -> Found {
+    let needs = needs(&scan(&source), &name, members.is_some());
+    let packages =
+        members.iter().flatten().filter(|(_, package)| **package).map(|(name, _)| name.clone()).collect();
+    let children = members.map(|members| members.into_keys().collect());
+    Found::Module(Arc::new(Module { name, children, packages, path, source, needs }))
+}
+
+fn members_of(module: &Module) -> Option<Members> {
+    let package = |name: &String| module.packages.binary_search(name).is_ok();
+    module.children.as_ref().map(|names| names.iter().map(|name| (name.clone(), package(name))).collect())
 }
 
 /// The program that contexts see as `__main__`: what stands in front of its guard.
@@ -343,7 +370,7 @@ fn main_module(name: ModuleName, path: String, source: Bytes) -> Found {
     };
     let source = source.slice(..guard);
     let needs = needs(&scan(&source), &name, false);
-    Found::Module(Arc::new(Module { name, children: None, path, source, needs }))
+    Found::Module(Arc::new(Module { name, children: None, packages: Vec::new(), path, source, needs }))
 }
 
 /// The module that a file of this name holds.

@@ -110,7 +110,7 @@ fn compress_part(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -
         .iter()
         .map(|module| BundleEntry {
             name: module.name.to_string(),
-            children: module.children.clone(),
+            children: module.children.as_ref().map(|names| marked(names, &module.packages)),
             path: Some(module.path.clone()),
             size: module.source.len(),
             reason: None,
@@ -126,6 +126,15 @@ fn compress_part(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -
     let head = deflate([&BundleEntry::encode_all(entries).ok()?])?;
     let body = deflate(modules.iter().map(|module| &module.source))?;
     Some(Part { head, body })
+}
+
+/// The names of members, those of packages with a slash.
+fn marked(names: &[String], packages: &[String]) -> Vec<String> {
+    let mark = |name: &String| match packages.binary_search(name) {
+        Ok(_) => format!("{name}/"),
+        Err(_) => name.clone(),
+    };
+    names.iter().map(mark).collect()
 }
 
 fn deflate<'a>(pieces: impl IntoIterator<Item = &'a Bytes>) -> Option<Bytes> {
