@@ -161,7 +161,8 @@ impl Finder {
         }
         if let Some(given) = self.given.get(&name) {
             let members = self.given_members(&name, given.package);
-            return Lead::Done(module(name, given.path.clone(), given.source.clone(), members));
+            let file = if members.is_some() { "/__init__.py" } else { ".py" };
+            return Lead::Done(module(name, format!("{}{file}", given.path), given.source.clone(), members));
         }
         let lost = |path: String, why: &str| {
             Lead::Done(Found::Absent(Absence::Refused { path, why: why.to_owned() }))
@@ -190,7 +191,7 @@ impl Finder {
 
     fn main_lead(&self, name: ModuleName) -> Lead {
         if let Some(given) = self.given.get(&name) {
-            return Lead::Done(main_module(name, given.path.clone(), given.source.clone()));
+            return Lead::Done(main_module(name, format!("{}.py", given.path), given.source.clone()));
         }
         let Some(script) = &self.script else { return Lead::Done(Found::Absent(Absence::Missing)) };
         let (Some(folder), Some(file)) = (script.parent(), script.file_name()) else {

@@ -87,7 +87,8 @@ impl ModuleSettings {
     pub(crate) fn add_source(&mut self, module: ModuleSource) {
         let ModuleSource { name, source, package, resources } = module;
         if let Some(checked) = self.name(&name) {
-            let path = format!("<{name}>");
+            // No file: a name that shows where it came from, and below which a package's data files are.
+            let path = format!("<given>/{}", name.replace('.', "/"));
             self.given.insert(checked, Given { path, source, package, resources });
         }
     }
