@@ -1,17 +1,18 @@
+# The boot command has imported `sys`, `os` and `select`. Its variable is not for those who come after.
 from os import*
-import sys
+unsetenv("PYTHONSAFEPATH")
 R,W=pipe()
 r,w=pipe()
 if fork():
- dup2(0,100)
+ dup2(0,60)
  dup2(R,0)
- dup2(r,101)
+ dup2(r,61)
  for f in R,W,r,w:close(f)
  environ["ARGV0"]=e=sys.executable
  execl(e,e+"(mitogen:NAME)")
 close(R)
 close(r)
-write(W,('import sys;sys.path[0]or sys.path.pop(0);import os,zlib;f=os.fdopen(101,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(s[0])'%getpid()).encode())
+write(W,('import sys;sys.path[0]or sys.path.pop(0);import os,zlib;f=os.fdopen(61,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(s[0])'%getpid()).encode())
 close(W)
 n=SIZE
 while n:

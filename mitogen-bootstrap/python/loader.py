@@ -1,4 +1,4 @@
-# What the new interpreter runs first, in `__main__`. The one-line script that the first stage wrote has left: `f`, a file on descriptor 101; `d`, everything read from
+# What the new interpreter runs first, in `__main__`. The one-line script that the first stage wrote has left: `f`, a file on descriptor 61; `d`, everything read from
 # it; `z`, the decompressor after the end of its stream; `s`, the decompressed pieces (this text, then name, source, name, source ...); `P`, the process id of the first stage.
 # The configuration is looked at first of all: when the stream was cut off, all ends here.
 config = eval(z.unused_data)

@@ -8,24 +8,29 @@
 /// not a byte of what follows is swallowed.
 ///
 /// Waiting in `select` lets it live with a non-blocking standard input; at end of file `ord` refuses
-/// the empty string, so it dies at once instead of spinning. There is no quote in it. The first entry
-/// of `sys.path` is the working directory, whose `select.py` may be anybody's: it goes first.
+/// the empty string, so it dies at once instead of spinning. There is no quote in it.
+///
+/// The first entry of `sys.path` is the working directory, where anybody may have put a `select.py`:
+/// it goes first. From 3.11 on `PYTHONSAFEPATH` keeps it out, which must happen earlier: 3.13 imports
+/// `linecache` before it runs what `-c` gives it. (Nothing but `-I` and `-P`, which older ones do not
+/// know, would do the same, and `-E` would hide the variable.)
 macro_rules! read_stage {
     () => {
-        "import sys;del sys.path[0];import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))"
+        "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))"
     };
 }
 
 /// Tries the usual names; the path of the one that it found precedes `EC0` as a line of its own.
 const DISCOVER: &str = concat!(
-    "for p in python3 python python2 /usr/libexec/platform-python;",
-    "do command -v $p&&echo EC0&&exec $p -SEc \"",
+    "export PYTHONSAFEPATH=1;for p in python3 python python2 /usr/libexec/platform-python;",
+    "do command -v $p&&echo EC0&&exec $p -Sc \"",
     read_stage!(),
     "\";done;echo EC9"
 );
 
 /// Runs the interpreter that the script's own arguments name.
-const NAMED: &str = concat!("echo EC0&&exec \"$0\" \"$@\" -SEc \"", read_stage!(), "\"");
+const NAMED: &str =
+    concat!("export PYTHONSAFEPATH=1;echo EC0&&exec \"$0\" \"$@\" -Sc \"", read_stage!(), "\"");
 
 /// Which Python a child is to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -11,15 +11,16 @@
 //! Text that the tool prints is only evidence: it is judged when the tool has ended, by its last
 //! words, so that a banner with the words "Permission denied" fails nothing.
 
+mod question;
 mod report;
+mod verdict;
 
 use crate::handshake_lines::Lines;
 pub use crate::handshake_lines::{KEPT_BYTES, KEPT_LINES, SeenLine};
 use crate::handshake_markers::{Found, Marker, Scanner};
-use crate::plan::{
-    Answer, Ask, BootPlan, Comms, FailureKind, FailureRule, Prompt, Secret, SecretName, Source, Stderr,
-};
+use crate::plan::{BootPlan, Comms, FailureKind, FailureRule, Secret, SecretName, Source, Stderr};
 use bytes::Bytes;
+use question::{PromptState, Question};
 pub use report::RunReport;
 use std::collections::VecDeque;
 use std::fmt;
@@ -123,6 +124,8 @@ pub struct Handshake {
     /// The secret that a refusal is about.
     last_sent: Option<SecretName>,
     exit: Option<Exit>,
+    /// Whether the shell has said that it found no interpreter.
+    found_nothing: bool,
     /// Channels that may still bring something; all closed and the exit known = decided.
     open: Open,
     outputs: VecDeque<Output>,
@@ -132,21 +135,6 @@ pub struct Handshake {
 enum State {
     Waiting { phase: Phase, scanner: Scanner },
     Over,
-}
-
-#[derive(Debug)]
-struct PromptState {
-    prompt: Prompt,
-    sent: bool,
-}
-
-/// What stands on the terminal behind its last line feed.
-#[derive(Debug, PartialEq, Eq)]
-enum Question {
-    /// Maybe a question.
-    Open,
-    /// It was answered; the tool ends its line before it asks again.
-    Answered,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +158,7 @@ impl Handshake {
             question: Question::Open,
             last_sent: None,
             exit: None,
+            found_nothing: false,
             open: Open {
                 stdout: true,
                 stderr: plan.wiring.stderr == Stderr::Apart,
@@ -189,7 +178,10 @@ impl Handshake {
     /// The tool could not be started; `text` says why.
     pub fn handle_spawn_error(&mut self, kind: FailureKind, text: &str) {
         self.lines.feed(Source::Stderr, text.as_bytes());
-        self.fail(kind, None);
+        // EMFILE and ENFILE, as Rust and Python print them.
+        let crowded = ["os error 24)", "os error 23)", "Errno 24]", "Errno 23]", "Too many open files"];
+        let hint = "raise the limit of open files (ulimit -n), or connect to fewer at once".to_owned();
+        self.fail(kind, crowded.iter().any(|sign| text.contains(sign)).then_some(hint));
     }
 
     /// Bytes came on the comms channel.
@@ -247,6 +239,9 @@ impl Handshake {
     /// The comms channel has ended.
     pub fn handle_stdout_eof(&mut self) {
         self.open.stdout = false;
+        if self.found_nothing {
+            return self.fail_no_interpreter();
+        }
         self.conclude_if_over();
     }
 
@@ -275,6 +270,9 @@ impl Handshake {
 
     /// The deadline has passed.
     pub fn handle_deadline(&mut self) {
+        if self.found_nothing {
+            return self.fail_no_interpreter();
+        }
         let hint = self.hint.clone();
         let pending = self.lines.partial(Source::Terminal);
         if self.phase() == Phase::Login && !pending.trim().is_empty() && self.question == Question::Open {
@@ -325,13 +323,13 @@ impl Handshake {
                     self.enter(Phase::Interpreter);
                 }
                 self.enter(Phase::FirstStage);
+                self.found_nothing = false;
                 self.outputs.push_back(Output::SendPreamble);
             }
-            (phase, Marker::Ec9) if phase <= Phase::FirstStage => {
-                let hint = "install python3 on the target, or name its interpreter".to_owned();
-                self.fail_in(Phase::Interpreter, FailureKind::NoInterpreter, Some(hint));
-            }
+            // Not the last word yet: a shell that prints what it is about to run prints this, too.
+            (phase, Marker::Ec9) if phase <= Phase::FirstStage => self.found_nothing = true,
             (Phase::FirstStage, Marker::Ec1) => self.enter(Phase::Agent),
+            (Phase::Agent, Marker::Ec2) if self.exit.is_some() => self.fail_background(),
             (Phase::Agent, Marker::Ec2) => {
                 self.enter(Phase::Ready);
                 self.state = State::Over;
@@ -340,175 +338,5 @@ impl Handshake {
             // A marker out of its turn is noise: a shell that prints what it runs, for one.
             (_, marker) => self.lines.feed(self.comms, marker.text()),
         }
-    }
-
-    fn consider_question(&mut self, echo: bool, quiet: bool) {
-        // Behind the first marker nobody asks us any more.
-        if self.phase() != Phase::Login && self.phase() != Phase::Interpreter
-            || self.question == Question::Answered
-        {
-            return;
-        }
-        let text = self.lines.partial(Source::Terminal);
-        let text = text.trim();
-        if text.is_empty() {
-            return;
-        }
-        let mut undecided = false;
-        let mut hit = None;
-        for (index, state) in self.prompts.iter().enumerate() {
-            let matches = match &state.prompt.ask {
-                Ask::Hidden => !echo,
-                Ask::HiddenLike(pattern) => !echo && pattern.matches(text),
-                Ask::Like(pattern) => pattern.matches(text),
-            };
-            if matches {
-                hit = Some(index);
-                break;
-            }
-            undecided |= match &state.prompt.ask {
-                Ask::Hidden => false,
-                Ask::HiddenLike(p) | Ask::Like(p) => p.may_become(text),
-            };
-        }
-        match hit {
-            // A longer question may be growing here that an earlier entry wants.
-            Some(_) if undecided && !quiet => {}
-            Some(index) => self.answer(index),
-            None if !echo => self.fail_asked(),
-            None if quiet => {
-                self.fail(
-                    FailureKind::UnexpectedPrompt,
-                    Some("answer it once by hand, or change the option that makes the tool ask".into()),
-                );
-            }
-            None => {}
-        }
-    }
-
-    fn answer(&mut self, index: usize) {
-        let state = &mut self.prompts[index];
-        match &state.prompt.answer {
-            Answer::Fail(kind, advice) => {
-                let (kind, advice) = (kind.clone(), advice.clone());
-                self.fail(kind, Some(advice));
-            }
-            Answer::Secret(secret) if state.sent => {
-                let name = secret.name().clone();
-                // An expired password is asked for again, too; the text tells.
-                match self.judge(|rule| rule.kind == FailureKind::PasswordExpired) {
-                    Some((kind, advice)) => self.fail(kind, Some(advice)),
-                    None => {
-                        let hint = format!("check the {name}: it was asked for again after it had been sent");
-                        self.fail(FailureKind::WrongSecret(name), Some(hint));
-                    }
-                }
-            }
-            Answer::Secret(secret) => {
-                state.sent = true;
-                let secret = secret.clone();
-                self.last_sent = Some(secret.name().clone());
-                self.question = Question::Answered;
-                self.lines.blot(secret.expose());
-                self.outputs.push_back(Output::SendSecret(secret));
-            }
-        }
-    }
-
-    fn fail_noise(&mut self) {
-        let hint = "something prints a lot before the interpreter starts: look at the login scripts";
-        self.fail(FailureKind::Noise, Some(hint.into()));
-    }
-
-    /// The tool waits for a secret that no prompt of the plan knows.
-    fn fail_asked(&mut self) {
-        let name = SecretName("password".into());
-        self.fail(FailureKind::SecretNeeded(name), Some("give the secret that the tool asks for".into()));
-    }
-
-    fn conclude_if_over(&mut self) {
-        if self.exit.is_some() && !self.open.stdout && !self.open.stderr && !self.open.terminal {
-            self.conclude();
-        }
-    }
-
-    /// The tool is gone: find out why.
-    fn conclude(&mut self) {
-        let exit = self.exit;
-        let status = match exit {
-            Some(Exit::Status(status)) => Some(status),
-            _ => None,
-        };
-        let phase = self.phase();
-        if phase <= Phase::Interpreter
-            && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
-        {
-            return match (kind, self.last_sent.clone()) {
-                (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
-                    let advice = format!("check the {name}, and what else the host demands");
-                    self.fail(FailureKind::WrongSecret(name), Some(advice));
-                }
-                (kind, _) => self.fail(kind, Some(advice)),
-            };
-        }
-        let crashed = phase >= Phase::FirstStage && self.lines.any(|l| l.starts_with("Traceback ("));
-        match status {
-            Some(126 | 127) if phase <= Phase::FirstStage => {
-                let hint = "check the interpreter's path on the target".to_owned();
-                self.fail_in(phase.min(Phase::Interpreter), FailureKind::Exec, Some(hint));
-            }
-            _ if crashed => {
-                let hint = "the traceback above is the interpreter's; is its standard library whole?";
-                self.fail(FailureKind::AgentCrashed, Some(hint.into()));
-            }
-            _ => {
-                let hint = self.hint.clone();
-                self.fail(FailureKind::Ended, hint);
-            }
-        }
-    }
-
-    /// The verdict of the last line that one of the admitted rules matches.
-    fn judge(&self, admit: impl Fn(&FailureRule) -> bool) -> Option<(FailureKind, String)> {
-        let lines = self.lines.merged();
-        let at = |rule: &FailureRule, line: &SeenLine| {
-            rule.source.is_none_or(|source| source == line.source) && rule.line.matches(&line.text)
-        };
-        lines.iter().enumerate().rev().find_map(|(index, line)| {
-            let rule = self.rules.iter().find(|rule| {
-                admit(rule)
-                    && at(rule, line)
-                    && rule
-                        .also
-                        .as_ref()
-                        .is_none_or(|also| lines[..=index].iter().any(|l| also.matches(&l.text)))
-            })?;
-            Some((rule.kind.clone(), rule.advice.clone()))
-        })
-    }
-
-    fn fail(&mut self, kind: FailureKind, hint: Option<String>) {
-        self.fail_in(self.phase(), kind, hint);
-    }
-
-    fn fail_in(&mut self, phase: Phase, kind: FailureKind, hint: Option<String>) {
-        if !self.is_waiting() {
-            return;
-        }
-        self.note_noise();
-        if let State::Waiting { scanner, .. } = &self.state {
-            let held = scanner.held().to_vec();
-            self.lines.feed(self.comms, &held);
-        }
-        self.state = State::Over;
-        let hint = hint.filter(|h| !h.is_empty()).or_else(|| self.hint.clone());
-        let lines = self.lines.merged();
-        self.outputs.push_back(Output::Failed(Box::new(Failure {
-            phase,
-            kind,
-            exit: self.exit,
-            lines,
-            hint,
-        })));
     }
 }

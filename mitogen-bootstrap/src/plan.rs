@@ -243,7 +243,8 @@ pub struct FailureRule {
     /// A line that must have come before (or be) the verdict.
     pub also: Option<Pattern>,
     /// The exit status that the tool must have ended with, where that tells it from the status of
-    /// what it ran.
+    /// what it ran. Where rules name such statuses, any other is that of what the tool ran: the
+    /// login went well.
     pub status: Option<i32>,
     /// What this means.
     pub kind: FailureKind,
@@ -289,6 +290,12 @@ pub enum FailureKind {
     NoInterpreter,
     /// The shell or interpreter could not be executed (exit status 126 or 127).
     Exec,
+    /// The login went well, but what it led to ended without running our command.
+    NotRun,
+    /// The interpreter started, and nothing that was sent to it came there.
+    NoInput,
+    /// The tool left to the background, where nobody can see to it.
+    Background,
     /// Python ended with a traceback before the context was ready.
     AgentCrashed,
     /// Too much output came where a marker was expected.
@@ -321,6 +328,9 @@ impl fmt::Display for FailureKind {
             FailureKind::UnexpectedPrompt => f.write_str("unexpected question"),
             FailureKind::NoInterpreter => f.write_str("no python interpreter found"),
             FailureKind::Exec => f.write_str("the interpreter could not be executed"),
+            FailureKind::NotRun => f.write_str("logged in, but the account does not run our command"),
+            FailureKind::NoInput => f.write_str("the interpreter got no input"),
+            FailureKind::Background => f.write_str("the program to connect with went to the background"),
             FailureKind::AgentCrashed => f.write_str("python failed before the context was ready"),
             FailureKind::Noise => f.write_str("too much output before the context was ready"),
             FailureKind::Ended => f.write_str("the connection ended before the context was ready"),

@@ -6,8 +6,9 @@
 //! Only the agent's own sources pass through here, and only a name that can be nothing but a local
 //! variable is touched: one that its function binds (as a parameter, by assignment, `for` or `as`),
 //! that is no builtin, that the module never uses outside functions, and that no `import`, `global` or
-//! `def` mentions. A parameter keeps its name if it has a default, or if any call of any module passes
-//! an argument by that name. A function with a class, an f-string, `locals`, `vars`, `dir` or `eval` in
+//! `def` mentions. A parameter keeps its name if it has a default, if any call of any module passes
+//! an argument by that name, or if its function takes any argument by name (`**`): one of those may have
+//! the letter that it would get. A function with a class, an f-string, `locals`, `vars`, `dir` or `eval` in
 //! it keeps all its names. A function and all that is nested in it are renamed as one, so that closures
 //! agree.
 //!
@@ -188,8 +189,12 @@ impl<'a> Module<'a> {
                 b"def" => {
                     foreign.insert(self.text(at + 1));
                     parameters.extend(self.parameters(at));
+                    foreign.extend(self.rivals(at));
                 }
-                b"lambda" => parameters.extend(self.parameters(at)),
+                b"lambda" => {
+                    parameters.extend(self.parameters(at));
+                    foreign.extend(self.rivals(at));
+                }
                 b"for" => {
                     let targets = (at + 1..function.end).take_while(|&at| self.text(at) != b"in");
                     bound.extend(targets.filter(|&at| self.is_bare(at)).map(|at| self.text(at)));
@@ -245,6 +250,14 @@ impl<'a> Module<'a> {
                 && matches!(self.before(at), b"(" | b"," | b"*" | b"**" | b"lambda")
         })
         .collect()
+    }
+
+    /// The parameters that an argument for `**` would clash with, if it had their name.
+    fn rivals(&self, at: usize) -> impl Iterator<Item = &'a [u8]> {
+        let parameters = self.parameters(at);
+        let takes_any = parameters.iter().any(|&at| self.before(at) == b"**");
+        let named = parameters.into_iter().filter(move |&at| takes_any && !self.before(at).starts_with(b"*"));
+        named.map(|at| self.text(at))
     }
 
     /// Whether the name at `at` is in front of a `=` within brackets.
@@ -322,6 +335,7 @@ mod tests {
             "f = lambda first, second: g(first=first)\n",
             "def f(type, kept):\n    return injected.name\n",
             "def f():\n    def inner(): pass\n    inner = 1\n",
+            "class A:\n    def f(self, word, **k): pass\n",
             "class A:\n    word = 1\n    def f(x, word): pass\n",
         ] {
             assert_eq!(short(source), source);

@@ -86,6 +86,7 @@ fn a_birth_passes_every_phase_and_keeps_the_residue() {
 fn a_missing_interpreter_is_known_before_the_tool_ends() {
     let mut machine = started(&plan());
     machine.handle_stdout(b"motd\nEC9\n");
+    machine.handle_stdout_eof();
     let failure = failure(&mut machine);
     assert_eq!((failure.phase, failure.kind), (Phase::Interpreter, FailureKind::NoInterpreter));
 }
@@ -180,7 +181,7 @@ fn a_verdict_counts_only_with_its_status() {
     machine.handle_stderr(b"root@x: Permission denied (publickey).\n");
     machine.handle_exit(Exit::Status(1));
     machine.handle_settled();
-    assert_eq!(failure(&mut machine).kind, FailureKind::Ended);
+    assert_eq!(failure(&mut machine).kind, FailureKind::NotRun);
 }
 
 #[test]

@@ -24,4 +24,12 @@ pub enum RouterError {
     /// Only the controller gives out ids.
     #[error("only the controller gives out context ids")]
     NotController,
+    /// Contexts near that one were told to start too many others that have not come.
+    #[error("{limit} contexts were to be started near context {owner}, or it is not connected")]
+    TooManyBirths {
+        /// The context that was to start one more.
+        owner: ContextId,
+        /// How many may be on their way.
+        limit: usize,
+    },
 }

@@ -36,20 +36,28 @@
 //! * A mailbox that waits for one context is closed when that context is lost: every
 //!   [`Router::request`] ends exactly once, in [`Output::Deliver`] or in [`Output::Closed`], unless
 //!   its user closes it first.
-//! * `ADD_ROUTE`, `DEL_ROUTE` and (in the controller) `ALLOCATE_ID` are served here.
+//! * A route is announced by the link that leads to the context which was given the id, and
+//!   withdrawn by the link that announced it.
+//! * `ADD_ROUTE`, `DEL_ROUTE`, `DETACHING` and (in the controller) `ALLOCATE_ID` are served here.
+//! * What a neighbour can make us remember is bounded: its routes, its ids, its addressees.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod admit;
+pub mod credit;
+mod egress;
 mod error;
 mod ids;
 mod mailbox;
+mod outbox;
 mod output;
+mod propagate;
 mod router;
 mod table;
 
 pub use error::RouterError;
 pub use ids::BLOCK_LEN;
 pub use mailbox::{Access, Lifetime, Mailbox};
+pub use outbox::{CONTROL_LIMIT, Outbox};
 pub use output::{Closed, Output, Rejection};
 pub use router::{Config, LinkOptions, Router};

@@ -2,6 +2,7 @@
 
 use crate::RouterError;
 use crate::admit::Admitted;
+use crate::credit::CREDIT_HANDLES;
 use crate::table::Table;
 use mitogen_wire::{ContextId, Handle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,13 +72,21 @@ pub(crate) enum Verdict {
 /// The open mailboxes of a context.
 pub(crate) struct Mailboxes {
     open: BTreeMap<Handle, Mailbox>,
-    /// Where the search for a free handle begins.
+    /// The handles that have a respondent, so that a loss need not look at all others.
+    awaiting: BTreeSet<(ContextId, Handle)>,
+    /// Where the search for a free handle begins, and for a free handle for credit.
     next: Handle,
+    next_credit: Handle,
 }
 
 impl Mailboxes {
     pub(crate) fn new() -> Mailboxes {
-        Mailboxes { open: BTreeMap::new(), next: Handle::FIRST_DYNAMIC }
+        Mailboxes {
+            open: BTreeMap::new(),
+            awaiting: BTreeSet::new(),
+            next: Handle::FIRST_DYNAMIC,
+            next_credit: CREDIT_HANDLES,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -85,14 +94,20 @@ impl Mailboxes {
     }
 
     pub(crate) fn open(&mut self, mailbox: Mailbox) -> Handle {
-        // Handles only grow, so that a late answer finds nobody. After four thousand million of
+        // Handles only grow, so that a late answer finds nobody. After two thousand million of
         // them they start again, past those that are still open.
-        let mut handle = self.next;
-        while self.open.contains_key(&handle) {
-            handle = following(handle);
-        }
-        self.next = following(handle);
-        self.open.insert(handle, mailbox);
+        let handle = self.first_free(self.next, DYNAMIC);
+        self.next = following(handle, DYNAMIC);
+        self.insert(handle, mailbox);
+        handle
+    }
+
+    /// Opens a mailbox for the credit that one receiver gives.
+    pub(crate) fn open_credit(&mut self, respondent: ContextId) -> Handle {
+        let handle = self.first_free(self.next_credit, CREDIT);
+        self.next_credit = following(handle, CREDIT);
+        let lifetime = Lifetime::Persistent;
+        self.insert(handle, Mailbox { lifetime, access: Access::Anyone, respondent: Some(respondent) });
         handle
     }
 
@@ -100,30 +115,50 @@ impl Mailboxes {
         if self.open.contains_key(&handle) {
             return Err(RouterError::HandleTaken { handle });
         }
-        self.open.insert(handle, mailbox);
+        self.insert(handle, mailbox);
         Ok(())
     }
 
     pub(crate) fn close(&mut self, handle: Handle) -> bool {
-        self.open.remove(&handle).is_some()
+        let Some(mailbox) = self.open.remove(&handle) else { return false };
+        if let Some(respondent) = mailbox.respondent {
+            self.awaiting.remove(&(respondent, handle));
+        }
+        true
     }
 
     pub(crate) fn close_all(&mut self) -> impl Iterator<Item = Handle> + use<> {
+        self.awaiting.clear();
         std::mem::take(&mut self.open).into_keys()
     }
 
-    /// Closes the mailboxes that wait for any of `lost`, and says which those were.
-    pub(crate) fn close_waiting_for(&mut self, lost: &BTreeSet<ContextId>) -> Vec<(Handle, ContextId)> {
-        let waiting: Vec<_> = self
-            .open
-            .iter()
-            .filter_map(|(&handle, mailbox)| Some((handle, mailbox.respondent?)))
-            .filter(|(_, respondent)| lost.contains(respondent))
-            .collect();
-        for (handle, _) in &waiting {
-            self.open.remove(handle);
+    /// Closes the mailboxes that wait for that context, and says which those were.
+    pub(crate) fn close_waiting_for(&mut self, lost: ContextId) -> Vec<Handle> {
+        let all = (lost, Handle(0))..=(lost, Handle(u32::MAX));
+        let handles: Vec<_> = self.awaiting.range(all).map(|&(_, handle)| handle).collect();
+        for &handle in &handles {
+            self.close(handle);
         }
-        waiting
+        handles
+    }
+
+    /// The contexts that mailboxes wait for.
+    pub(crate) fn respondents(&self) -> BTreeSet<ContextId> {
+        self.awaiting.iter().map(|&(respondent, _)| respondent).collect()
+    }
+
+    fn insert(&mut self, handle: Handle, mailbox: Mailbox) {
+        if let Some(respondent) = mailbox.respondent {
+            self.awaiting.insert((respondent, handle));
+        }
+        self.open.insert(handle, mailbox);
+    }
+
+    fn first_free(&self, mut handle: Handle, range: (u32, u32)) -> Handle {
+        while self.open.contains_key(&handle) {
+            handle = following(handle, range);
+        }
+        handle
     }
 
     /// Holds a message against the rules of its mailbox, and closes that if this was its last.
@@ -149,7 +184,7 @@ impl Mailboxes {
         }
         let closes = mailbox.lifetime == Lifetime::Once;
         if closes {
-            self.open.remove(&message.handle);
+            self.close(message.handle);
         }
         Verdict::Accepted { closes }
     }
@@ -168,6 +203,10 @@ impl Access {
     }
 }
 
-fn following(handle: Handle) -> Handle {
-    Handle(handle.0.checked_add(1).unwrap_or(Handle::FIRST_DYNAMIC.0))
+/// The handles that are given out: the first and the last of each kind.
+const DYNAMIC: (u32, u32) = (Handle::FIRST_DYNAMIC.0, CREDIT_HANDLES.0 - 1);
+const CREDIT: (u32, u32) = (CREDIT_HANDLES.0, u32::MAX);
+
+fn following(handle: Handle, (first, last): (u32, u32)) -> Handle {
+    Handle(if handle.0 < last { handle.0 + 1 } else { first })
 }

@@ -46,6 +46,12 @@ pub enum Output {
         /// The neighbour that led to it.
         via: ContextId,
     },
+    /// A neighbour announces that it will close its link and live on: its process is not to be
+    /// ended when that happens. It was answered.
+    Detaching {
+        /// The neighbour.
+        link: ContextId,
+    },
     /// A neighbour sent something that it may not send, or that cannot be read. It was dropped.
     Rejected {
         /// The neighbour.
@@ -100,7 +106,8 @@ pub enum Rejection {
     /// A dead message for a mailbox that waits for a context behind another link.
     #[error("it declares dead what another link's context is to answer")]
     ForeignDead,
-    /// A route to itself, to an ancestor, or to a context that another link leads to.
+    /// A route to itself, to an ancestor, to a context that another link leads to, or with an id that
+    /// nobody behind this link was given.
     #[error("it announces context {context}, which is not its to announce")]
     ForeignRoute {
         /// The context announced.
@@ -112,6 +119,23 @@ pub enum Rejection {
         /// The context withdrawn.
         context: ContextId,
     },
+    /// More routes than one link may lead to.
+    #[error("it announces context {context}, and its link leads to {limit} others already")]
+    TooManyRoutes {
+        /// The context announced.
+        context: ContextId,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// More blocks of ids than one link may have, or than there are.
+    #[error("it asks for context ids, and none are left for it")]
+    TooManyIds,
+    /// An answer to a mailbox that waits for another context's.
+    #[error("it answers what another context was asked")]
+    NotAwaited,
+    /// A second announcement that it will leave.
+    #[error("it has announced before that it will leave")]
+    DetachedTwice,
     /// The sender may not use that handle.
     #[error("its sender may not use that handle")]
     Forbidden,

@@ -8,19 +8,18 @@
 
 use crate::RouterError;
 use crate::admit::Admitted;
+use crate::egress::Egress;
 use crate::ids::Ids;
 use crate::mailbox::{Mailbox, Mailboxes, Verdict};
 use crate::output::{Closed, Output, Rejection};
 use crate::table::Table;
 use bytes::Bytes;
-use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute};
+use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Encoding, Handle, Message, ReplyTo};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-/// How many destinations of one link are remembered, to tell it when they are lost. A neighbour
-/// that writes to more contexts than this is not told of all; its callers then wait for their own
-/// deadlines. It bounds what a hostile neighbour can make us remember.
-const EGRESS_LIMIT: usize = 1 << 16;
+/// How many contexts behind one link may be on their way into the world.
+const BIRTHS_PER_LINK: usize = 1 << 16;
 
 /// Who this context is, and what it permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,20 +67,34 @@ impl LinkOptions {
 
 /// The router of one context. Pure: it is told what happened and asked what to do about it.
 pub struct Router {
-    table: Table,
-    links: BTreeMap<ContextId, Link>,
-    mailboxes: Mailboxes,
+    pub(crate) table: Table,
+    pub(crate) links: BTreeMap<ContextId, Link>,
+    pub(crate) mailboxes: Mailboxes,
     /// Only the controller gives out ids.
-    ids: Option<Ids>,
+    pub(crate) ids: Option<Ids>,
     unidirectional: bool,
     max_payload: usize,
-    outputs: VecDeque<Output>,
+    pub(crate) outputs: VecDeque<Output>,
 }
 
-struct Link {
+pub(crate) struct Link {
     stamp: Option<ContextId>,
     /// Whom this neighbour has written to through us: it hears when they are lost.
-    egress: BTreeSet<ContextId>,
+    pub(crate) egress: Egress,
+    /// How many routes lead through it, its own included.
+    pub(crate) routes: usize,
+    /// How many blocks of ids were asked for through it.
+    pub(crate) blocks: u32,
+    /// How many contexts were told to start which have not come.
+    pub(crate) births: usize,
+    /// It has said that it will live on without us.
+    pub(crate) detached: bool,
+}
+
+impl Link {
+    fn new(stamp: Option<ContextId>) -> Link {
+        Link { stamp, egress: Egress::new(), routes: 0, blocks: 0, births: 0, detached: false }
+    }
 }
 
 impl Router {
@@ -109,19 +122,24 @@ impl Router {
         if self.table.known(link).is_some() || link == self.table.own() {
             return Err(RouterError::LinkExists { link });
         }
-        self.links.insert(link, Link { stamp: options.stamp, egress: BTreeSet::new() });
+        self.links.insert(link, Link::new(options.stamp));
         self.add_route(link, link, options.name);
         Ok(())
     }
 
     /// A link is gone, and with it every context behind it. Unknown links are ignored, so that
-    /// whoever notices first may say it.
+    /// whoever notices first may say it. Without its parent a context is the root of what is below
+    /// it: it neither gets ids nor gives them.
     pub fn handle_link_down(&mut self, link: ContextId) {
         if self.links.remove(&link).is_none() {
             return;
         }
         let lost = self.table.remove_behind(link);
-        self.lose(link, &lost);
+        if Some(link) == self.table.parent() {
+            self.lose_parent(link);
+        } else {
+            self.lose(link, &lost);
+        }
     }
 
     /// A message came by a link.
@@ -172,6 +190,19 @@ impl Router {
         self.originate(message);
     }
 
+    /// Sends a body from this context, and says where something may be answered: at a mailbox that is open.
+    pub fn send_with_reply(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        reply: Handle,
+    ) {
+        let message =
+            Message::new(self.table.own(), dst, handle).with_payload(body.0, body.1).with_reply_to(reply);
+        self.originate(message);
+    }
+
     /// Tells whoever listens at a handle that no (further) message will come from here.
     pub fn send_dead(&mut self, dst: ContextId, handle: Handle, reason: &Dead) {
         let message = reason.to_message(self.table.own(), dst, handle);
@@ -195,11 +226,44 @@ impl Router {
         }
     }
 
-    /// An id for a context that this controller starts.
+    /// Opens a mailbox for the credit that the receiver in a context gives (see [`credit`]
+    /// (crate::credit)); it is closed when that context is lost.
+    pub fn open_credit(&mut self, receiver: ContextId) -> Handle {
+        self.mailboxes.open_credit(receiver)
+    }
+
+    /// An id for a context that another one, the owner, is told to start: only from there can it be
+    /// announced.
+    ///
+    /// # Errors
+    /// As [`Router::allocate_id`]; [`RouterError::TooManyBirths`] when contexts behind the owner's
+    /// link were told to start very many others that have not come.
+    pub fn allocate_id_for(&mut self, owner: ContextId) -> Result<ContextId, RouterError> {
+        let ids = self.ids.as_mut().ok_or(RouterError::NotController)?;
+        let link = self.table.known(owner).and_then(|link| self.links.get_mut(&link));
+        let Some(link) = link.filter(|link| link.births < BIRTHS_PER_LINK) else {
+            return Err(RouterError::TooManyBirths { owner, limit: BIRTHS_PER_LINK });
+        };
+        let id = ids.take_for(owner)?;
+        link.births += 1;
+        Ok(id)
+    }
+
+    /// The context with this id, from [`Router::allocate_id_for`], will not come.
+    pub fn release_id(&mut self, id: ContextId) {
+        let owner = self.ids.as_mut().and_then(|ids| ids.forget_single(id));
+        let link = owner.and_then(|owner| self.table.known(owner));
+        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
+            link.births = link.births.saturating_sub(1);
+        }
+    }
+
+    /// An id for a context that this controller starts itself, and tells of with
+    /// [`Router::handle_link_up`]. Nobody can announce it.
     ///
     /// # Errors
     /// [`RouterError::IdsExhausted`]; [`RouterError::NotController`] in any other context, which
-    /// asks the controller with [`AllocateId`].
+    /// asks the controller with [`AllocateId`](mitogen_wire::body::AllocateId).
     pub fn allocate_id(&mut self) -> Result<ContextId, RouterError> {
         self.ids.as_mut().ok_or(RouterError::NotController)?.take()
     }
@@ -253,12 +317,15 @@ impl Router {
 
     fn deliver(&mut self, admitted: Admitted) {
         if self.serves(admitted.message().handle) {
-            return self.serve(admitted);
+            return self.serve(&admitted);
         }
         match self.mailboxes.judge(&self.table, &admitted) {
             Verdict::Accepted { closes } => self.hand_over(admitted.into_message(), closes),
             Verdict::Unknown => self.bounce(&admitted, Dead::InvalidHandle),
-            Verdict::Unexpected => self.bounce(&admitted, Dead::UnexpectedContext),
+            Verdict::Unexpected => {
+                self.bounce(&admitted, Dead::UnexpectedContext);
+                self.reject_admitted(&admitted, Rejection::NotAwaited);
+            }
             Verdict::Forbidden => {
                 self.bounce(&admitted, Dead::RefusedByPolicy);
                 self.reject_admitted(&admitted, Rejection::Forbidden);
@@ -290,9 +357,7 @@ impl Router {
                 let via = self.table.own();
                 return self.bounce(&admitted, Dead::RoutingMode { from: src, to: dst, via });
             }
-            if let Some(link) = self.links.get_mut(&arrival)
-                && link.egress.len() < EGRESS_LIMIT
-            {
+            if let Some(link) = self.links.get_mut(&arrival) {
                 link.egress.insert(dst);
             }
         }
@@ -300,7 +365,7 @@ impl Router {
     }
 
     /// Tells the sender, if it wants to know, that its message got no further.
-    fn bounce(&mut self, admitted: &Admitted, reason: Dead) {
+    pub(crate) fn bounce(&mut self, admitted: &Admitted, reason: Dead) {
         let message = admitted.message();
         if let ReplyTo::Handle(handle) = message.reply_to {
             self.originate(reason.to_message(self.table.own(), message.src, handle));
@@ -333,109 +398,8 @@ impl Router {
         }
     }
 
-    fn reject(&mut self, link: ContextId, message: &Message, why: Rejection) {
+    pub(crate) fn reject(&mut self, link: ContextId, message: &Message, why: Rejection) {
         let (src, handle) = (message.src, message.handle);
         self.outputs.push_back(Output::Rejected { link, src, handle, why });
-    }
-
-    // ---- the handles that are the router's own ----------------------------------------------
-
-    fn serves(&self, handle: Handle) -> bool {
-        match handle {
-            AddRoute::HANDLE | DelRoute::HANDLE => true,
-            AllocateId::HANDLE => self.ids.is_some(),
-            _ => false,
-        }
-    }
-
-    fn serve(&mut self, admitted: Admitted) {
-        let message = admitted.message();
-        let Some(link) = admitted.arrival() else {
-            return; // nobody announces routes to oneself
-        };
-        let result = match message.handle {
-            AllocateId::HANDLE => self.serve_ids(&admitted),
-            _ if link != message.src => {
-                self.bounce(&admitted, Dead::RefusedByPolicy);
-                Err(Rejection::Forbidden)
-            }
-            AddRoute::HANDLE => self.serve_add_route(link, message),
-            _ => self.serve_del_route(link, message),
-        };
-        if let Err(why) = result {
-            self.reject_admitted(&admitted, why);
-        }
-    }
-
-    fn serve_ids(&mut self, admitted: &Admitted) -> Result<(), Rejection> {
-        AllocateId::decode(admitted.message())?;
-        let block = self.ids.as_mut().and_then(|ids| ids.take_block().ok());
-        match block.and_then(|block| block.encode().ok()) {
-            Some(body) => self.reply(admitted.message(), body),
-            None => self.bounce(admitted, Dead::Other("no context ids are left".to_owned())),
-        }
-        Ok(())
-    }
-
-    fn serve_add_route(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
-        let AddRoute { id, name } = AddRoute::decode(message)?;
-        let parent = self.table.parent();
-        let taken = self.table.known(id).is_some_and(|via| Some(via) != parent);
-        let never_given = self.ids.as_ref().is_some_and(|ids| !ids.given(id));
-        if taken || never_given || self.table.is_parent_or_self(id) || Some(link) == parent {
-            return Err(Rejection::ForeignRoute { context: id });
-        }
-        self.add_route(id, link, name);
-        Ok(())
-    }
-
-    fn serve_del_route(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
-        let DelRoute { id } = DelRoute::decode(message)?;
-        let from_parent = Some(link) == self.table.parent();
-        // A neighbour's own end is its link's end, not something that it says. The parent speaks
-        // of contexts that have no entry here: everything unknown is behind it.
-        let its_own = self.table.known(id) == Some(link) && id != link;
-        let above = from_parent && self.table.known(id).is_none() && !self.table.is_parent_or_self(id);
-        if !its_own && !above {
-            return Err(Rejection::UnknownRoute { context: id });
-        }
-        self.table.remove(id);
-        self.lose(link, &BTreeSet::from([id]));
-        Ok(())
-    }
-
-    // ---- routes ---------------------------------------------------------------------------
-
-    fn add_route(&mut self, id: ContextId, via: ContextId, name: Option<String>) {
-        self.table.insert(id, via);
-        if let Some(parent) = self.table.parent()
-            && via != parent
-        {
-            self.send(parent, AddRoute::HANDLE, AddRoute { id, name: name.clone() }.encode());
-        }
-        self.outputs.push_back(Output::RouteAdded { context: id, via, name });
-    }
-
-    /// Contexts behind `via` are gone, and no longer in the table: says so upward, to every child
-    /// that wrote to them, and to whoever waits for them here; never back to where it came from.
-    fn lose(&mut self, via: ContextId, lost: &BTreeSet<ContextId>) {
-        let parent = self.table.parent();
-        for &id in lost {
-            let mut hear: Vec<ContextId> = Vec::new();
-            for (&link, state) in &mut self.links {
-                let wrote = state.egress.remove(&id);
-                if link != via && (Some(link) == parent || wrote) {
-                    hear.push(link);
-                }
-            }
-            for link in hear {
-                self.send(link, DelRoute::HANDLE, DelRoute { id }.encode());
-            }
-            self.outputs.push_back(Output::RouteLost { context: id, via });
-        }
-        for (handle, context) in self.mailboxes.close_waiting_for(lost) {
-            self.outputs
-                .push_back(Output::Closed { handle, reason: Closed::RespondentGone { context, via } });
-        }
     }
 }

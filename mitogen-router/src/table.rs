@@ -56,6 +56,11 @@ impl Table {
         self.routes.remove(&id);
     }
 
+    /// The way up is gone: nobody has authority here any more but this context.
+    pub(crate) fn orphan(&mut self) {
+        self.parents.clear();
+    }
+
     /// Forgets everything behind a neighbour, itself included, and says what that was.
     pub(crate) fn remove_behind(&mut self, via: ContextId) -> BTreeSet<ContextId> {
         let lost: BTreeSet<_> =

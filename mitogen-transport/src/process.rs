@@ -44,7 +44,7 @@ impl Process {
         #[cfg(target_os = "linux")]
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
             .ok()
-            .and_then(|fd| Fd::watch(fd, tokio::io::Interest::READABLE).ok());
+            .and_then(|fd| Fd::watch(fd).ok());
         #[cfg(not(target_os = "linux"))]
         let pidfd = None;
         Process {

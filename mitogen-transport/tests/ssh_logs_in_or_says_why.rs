@@ -205,9 +205,49 @@ with_testbed!(an_expired_password, dir, async {
 with_testbed!(accounts_without_a_shell, dir, async {
     for host in ["tb_nologin", "tb_sftp"] {
         let error = refused(ssh(&dir, host)).await;
-        assert_eq!((error.phase, &error.kind), (Phase::Login, &FailureKind::Ended));
-        assert!(!error.last_lines.is_empty());
+        // The login itself went well.
+        assert_eq!((error.phase, &error.kind), (Phase::Interpreter, &FailureKind::NotRun));
+        assert!(!error.last_lines.is_empty() && error.hint.is_some());
     }
+});
+
+with_testbed!(client_options_that_would_be_in_the_way, dir, async {
+    let with = |option: &str| ssh(&dir, "tb_dash").option(option);
+    born(with("RequestTTY=force")).await;
+    born(with("LogLevel=DEBUG3")).await;
+    for (option, kind) in [
+        ("StdinNull=yes", FailureKind::NoInput),
+        ("ForkAfterAuthentication=yes", FailureKind::Background),
+        ("RemoteCommand=id", FailureKind::ToolUsage),
+    ] {
+        let error = refused(with(option)).await;
+        assert_eq!(error.kind, kind, "{option}: {error}");
+        let name = option.split('=').next().expect("a name");
+        assert!(error.hint.as_deref().is_some_and(|hint| hint.contains(name)), "{error}");
+    }
+    // Without a session nothing ever comes: only the deadline can tell.
+    let error = connect(&with("SessionType=none").plan(), b"", Duration::from_secs(2)).await;
+    let error = error.expect_err("a failure");
+    assert_eq!((error.phase, &error.kind), (Phase::Login, &FailureKind::TimedOut));
+});
+
+with_testbed!(a_connection_that_is_shared_is_no_obstacle, dir, async {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let path = scratch.path().join("master");
+    let shared = || {
+        ssh(&dir, "tb_dash")
+            .option("ControlMaster=auto")
+            .option("ControlPersist=60")
+            .option(format!("ControlPath={}", path.display()))
+    };
+    born(shared()).await;
+    // The first one left a master behind, as its user has asked.
+    assert!(path.exists());
+    born(shared()).await;
+    let config = dir.join("ssh_config");
+    let mut stop = std::process::Command::new("ssh");
+    stop.arg("-F").arg(config).arg(format!("-oControlPath={}", path.display())).args(["-Oexit", "tb_dash"]);
+    assert!(stop.output().expect("ssh").status.success());
 });
 
 with_testbed!(a_missing_interpreter_on_the_far_side, dir, async {

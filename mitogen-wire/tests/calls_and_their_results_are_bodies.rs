@@ -3,7 +3,7 @@
 mod framing;
 
 use framing::{carrying, pickle};
-use mitogen_wire::body::{BodyError, CallError, CallFunction, CallResult, Dead};
+use mitogen_wire::body::{BodyError, CallError, CallFunction, CallResult, CallService, Dead};
 use mitogen_wire::pickle::{MAX_CALL_ERROR_CHARS, write};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value};
 
@@ -170,4 +170,22 @@ fn a_long_error_is_cut_when_written_and_not_when_read() {
         CallResult::decode(&carrying(Encoding::Pickle, longest.encode().expect("it can be pickled").1)),
         Ok(CallResult::Raised(longest))
     );
+}
+
+#[test]
+fn a_request_to_a_service_round_trips_and_upstreams_forms_are_read() {
+    let request = CallService {
+        service: "app.Inventory".into(),
+        method: "owner".into(),
+        args: vec![("host".into(), text("web1"))],
+    };
+    let (encoding, payload) = request.clone().encode().expect("it can be pickled");
+    assert_eq!(encoding, Encoding::Pickle);
+    assert_eq!(CallService::decode(&carrying(encoding, payload)), Ok(request.clone()));
+    let old = [Value::Str("app.Inventory".into()), Value::Str("owner".into())];
+    let args = Value::Dict(vec![(Value::Str("host".into()), text("web1"))]);
+    assert_eq!(CallService::decode(&call_tuple(old.into_iter().chain([args]))), Ok(request));
+    for fields in [vec![], vec![text("a"), text("b"), Value::None], vec![Value::Int(1), text("b")]] {
+        assert!(matches!(CallService::decode(&call_tuple(fields)), Err(BodyError::Malformed { .. })));
+    }
 }

@@ -185,6 +185,20 @@ impl<T> PendingCall<T> {
         };
         PendingCall { state, result: PhantomData }
     }
+
+    /// Sends a request that is answered as a call is.
+    pub(crate) fn request(
+        context: &Context,
+        handle: Handle,
+        name: String,
+        body: Result<(Encoding, Bytes), Error>,
+    ) -> PendingCall<T> {
+        let state = match body {
+            Ok(body) => State::Waiting(Waiting::request(context, handle, name, body, None)),
+            Err(error) => State::Unsent(Some(error)),
+        };
+        PendingCall { state, result: PhantomData }
+    }
 }
 
 impl<T: DeserializeOwned> Future for PendingCall<T> {
@@ -215,8 +229,18 @@ impl Waiting {
         let deadline = call.timeout.map(|after| (Instant::now(), after));
         let name = call.name.clone();
         let body = call.encode(&context.shared)?;
-        let (reply, receiver) = context.shared.request(context.id(), CallFunction::HANDLE, body);
-        Ok(Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None })
+        Ok(Waiting::request(context, CallFunction::HANDLE, name, body, deadline))
+    }
+
+    fn request(
+        context: &Context,
+        handle: Handle,
+        name: String,
+        body: (Encoding, Bytes),
+        deadline: Option<(Instant, Duration)>,
+    ) -> Waiting {
+        let (reply, receiver) = context.shared.request(context.id(), handle, body);
+        Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None }
     }
 
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<Message, Error>> {

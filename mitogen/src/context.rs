@@ -5,7 +5,7 @@ use crate::chain::CallChain;
 use crate::error::Error;
 use crate::exec::{Command, Output};
 use crate::info::ContextInfo;
-use crate::receiver::{Address, Sender};
+use crate::sender::{Address, Sender};
 use crate::shared::Shared;
 use crate::stats::LinkStats;
 use mitogen_transport::{Method, Phase};
@@ -92,6 +92,30 @@ impl Context {
         self.shared.send(self.id(), mitogen_wire::body::CallFunction::HANDLE, body)
     }
 
+    /// Asks a service that this context offers under a name: what upstream calls `call_service`. The
+    /// arguments have names: a struct, a map, or `()` for none. The request leaves at once.
+    ///
+    /// # Errors
+    /// As [`Context::call`]; [`Error::Call`] too when there is no such service, or it is not for us.
+    pub fn call_service<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: &str,
+        args: impl Serialize,
+    ) -> PendingCall<T> {
+        let name = format!("{service}.{method}");
+        let unsendable = |message: String| Error::Encode { what: name.clone(), message };
+        let request = mitogen_wire::to_value(&args)
+            .map_err(|error| unsendable(error.to_string()))
+            .and_then(|args| named(args).ok_or_else(|| unsendable("the arguments need names".to_owned())))
+            .and_then(|args| {
+                let (service, method) = (service.to_owned(), method.to_owned());
+                let call = mitogen_wire::body::CallService { service, method, args };
+                call.encode().map_err(|error| unsendable(error.to_string()))
+            });
+        PendingCall::request(self, Handle::CALL_SERVICE, name, request)
+    }
+
     /// A chain of calls: a failure cancels those that follow.
     pub fn chain(&self) -> CallChain {
         CallChain::new(self)
@@ -173,6 +197,19 @@ impl Context {
     /// [`Error::Timeout`] when even a killed process did not go away.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.shared.shut_down(vec![Arc::clone(&self.info)]).await
+    }
+}
+
+/// Arguments by their names.
+fn named(args: Value) -> Option<Vec<(String, Value)>> {
+    match args {
+        Value::Kwargs(args) => Some(args),
+        Value::Dict(pairs) => {
+            pairs.into_iter().map(|(key, value)| Some((key.as_str()?.to_owned(), value))).collect()
+        }
+        Value::None => Some(Vec::new()),
+        Value::Tuple(args) | Value::List(args) if args.is_empty() => Some(Vec::new()),
+        _ => None,
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is done after the lock is released: waking, logging, answering.
 
 use crate::core::Reply;
+use crate::credit::Account;
 use crate::events::Event;
 use crate::modules::Ask;
 use crate::receiver::Queue;
 use crate::shared::Shared;
-use crate::{plans, remote_log};
+use crate::{plans, protocol_log, remote_log};
 use mitogen_router::Rejection;
 use mitogen_wire::{ContextId, Handle, Message};
 use std::sync::Arc;
@@ -17,9 +18,11 @@ pub(crate) enum Effect {
     Log(Arc<str>, Message),
     Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
     Queue(Queue, Message),
+    Credit(Arc<Account>, Reply),
     Plan(Message),
     Ask(Ask),
     Tell(Event),
+    Sent(protocol_log::Sent),
 }
 
 impl Effect {
@@ -27,14 +30,19 @@ impl Effect {
         match self {
             // Fails when the caller has gone away: its answer is not wanted.
             Effect::Answer(waiter, reply) => drop(waiter.send(reply)),
-            Effect::Queue(queue, message) => queue.push(message),
+            Effect::Queue(queue, message) => queue.push(shared, message),
+            Effect::Credit(account, reply) => account.handle_reply(reply),
             Effect::Log(name, message) => remote_log::emit(&name, &message),
             Effect::Rejected { name, first, src, handle, why } => {
                 remote_log::emit_rejection(&name, first, src, handle, &why);
             }
             Effect::Plan(message) => plans::answer(shared, &message),
             Effect::Ask(ask) => shared.library.ask(shared, ask),
-            Effect::Tell(event) => shared.events.tell(event),
+            Effect::Tell(event) => {
+                protocol_log::event(&event);
+                shared.events.tell(event);
+            }
+            Effect::Sent(sent) => sent.log(),
         }
     }
 }

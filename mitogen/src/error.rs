@@ -103,6 +103,13 @@ pub enum Error {
         reason: Dead,
     },
 
+    /// The receiver has not taken enough of what was sent to it before.
+    #[error("{context} has not taken what was sent to it before")]
+    NoCredit {
+        /// Whose receiver.
+        context: ContextLabel,
+    },
+
     /// A receiver was not read, and more was waiting in it than may be. It was closed.
     #[error("the receiver was closed: {queued} bytes were waiting in it to be read")]
     Overflow {
@@ -115,6 +122,13 @@ pub enum Error {
     HandleTaken {
         /// The handle.
         handle: Handle,
+    },
+
+    /// There is a service of that name already.
+    #[error("there is a service named {name:?} already")]
+    NameTaken {
+        /// The name.
+        name: String,
     },
 
     /// The router was shut down, or its last handle was dropped.
@@ -209,6 +223,13 @@ pub struct RemoteError {
     pub message: String,
     /// The formatted traceback, outermost call first; absent if the exception had none.
     pub traceback: Option<String>,
+}
+
+impl RemoteError {
+    /// An exception of this class (`builtins.KeyError`), for a service to answer with.
+    pub fn new(type_name: impl Into<String>, message: impl Into<String>) -> RemoteError {
+        RemoteError { type_name: type_name.into(), message: message.into(), traceback: None }
+    }
 }
 
 impl From<CallError> for RemoteError {

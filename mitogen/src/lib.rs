@@ -31,6 +31,7 @@
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
+//! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -44,6 +45,10 @@
 //! and `message`. The level is Python's: up to 9 trace, up to 19 debug, up to 29 info, up to 39
 //! warn, above that error. What a connection's tool (ssh) says comes with target `mitogen::tool`
 //! at level debug. Events are emitted by the task that reads the link, never under a lock.
+//!
+//! What the protocol does comes with two more targets: `mitogen::protocol`, at level debug, says what is
+//! started and how far it has come, which contexts and routes come and go, and which modules are asked
+//! for; `mitogen::frame`, at level trace, has the head of each frame. No event holds a payload.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
@@ -51,8 +56,10 @@ mod attempt;
 pub mod blocking;
 mod call;
 mod chain;
+mod channel;
 mod context;
 mod core;
+mod credit;
 mod effect;
 mod ending;
 mod engine;
@@ -63,16 +70,20 @@ mod info;
 mod link;
 mod modules;
 mod plans;
+mod protocol_log;
 mod receiver;
 mod remote_log;
 mod router;
 mod select;
+mod sender;
+mod service;
 mod shared;
 mod stats;
 mod via;
 
 pub use call::{Call, PendingCall};
 pub use chain::CallChain;
+pub use channel::Channel;
 pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
@@ -82,9 +93,11 @@ pub use mitogen_transport::{ConnectError, Custom, FailureKind, HostKeys, Local, 
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
 pub use modules::ModuleSource;
-pub use receiver::{Address, Channel, Incoming, Receiver, Sender};
+pub use receiver::{Incoming, Receiver};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
+pub use sender::{Address, Sender, Sending};
+pub use service::{Caller, Policy, Request, Service};
 pub use stats::LinkStats;
 
 /// The examples of the README, compiled and run as tests of this crate.

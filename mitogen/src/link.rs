@@ -4,6 +4,7 @@
 use crate::context::Context;
 use crate::error::{Error, LostReason};
 use crate::info::ContextInfo;
+use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
@@ -70,7 +71,7 @@ pub(crate) async fn connect(
     observer: &mut (dyn FnMut(Phase, Duration) + Send),
 ) -> Result<Context, Error> {
     let settings = &shared.settings;
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
@@ -78,8 +79,15 @@ pub(crate) async fn connect(
     let format = key.map_or(FrameFormat::UNSIGNED, FrameFormat::signed);
 
     let deadline = method.connect_timeout().unwrap_or(settings.connect_timeout);
+    protocol_log::connecting(id, &plan.hop, None, &plan.argv);
+    let mut observer = |phase, at| {
+        protocol_log::phase(id, &plan.hop, phase, at);
+        observer(phase, at);
+    };
     let Connected { stream, process, tool_lines, .. } =
-        mitogen_transport::connect_observed(&plan, preamble.as_bytes(), deadline, observer).await?;
+        mitogen_transport::connect_observed(&plan, preamble.as_bytes(), deadline, &mut observer)
+            .await
+            .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
     let context = shared.adopt(Arc::clone(&info), Wire(writer), stop)?;

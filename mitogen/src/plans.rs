@@ -2,6 +2,7 @@
 
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use crate::shared::Shared;
 use crate::via::child_name;
 use mitogen_bootstrap::plan_message::RunPlan;
@@ -19,7 +20,9 @@ pub(crate) const HANDLE: Handle = Handle(201);
 const LIMIT: usize = 4096;
 
 pub(crate) fn answer(shared: &Shared, request: &Message) {
-    let body = match plan(shared, request) {
+    let plan = plan(shared, request);
+    protocol_log::plan(request.src, plan.as_ref().err().map(String::as_str));
+    let body = match plan {
         Ok(value) => pickle::write(&value).map(|payload| (Encoding::Pickle, payload)),
         Err(why) => CallError::new("mitogen.core.StreamError", &why, None).encode(),
     };
@@ -39,16 +42,17 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
     };
     let method = method.as_str().ok_or("the method's name is no text")?;
     let method = read_method(method, options)?;
-    let id = shared.allocate_id().map_err(|error| error.to_string())?;
+    let id = shared.allocate_id(Some(parent.id)).map_err(|error| error.to_string())?;
     let plan = method.plan();
     let name = child_name(&parent, &method);
     let lineage = parent.lineage();
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(parent)));
     let Birth { key, preamble } = draw_birth(shared, &info, lineage).map_err(|error| error.to_string())?;
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
-    shared
-        .apply(|core| core.expect(Arc::clone(&info), LIMIT))
-        .map_err(|_| format!("{LIMIT} contexts are being started already, or the controller is closing"))?;
+    shared.apply(|core| core.expect(Arc::clone(&info), LIMIT)).map_err(|_| {
+        shared.release_id(id);
+        format!("{LIMIT} contexts are being started already, or the controller is closing")
+    })?;
     Ok(RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout }
         .to_value())
 }

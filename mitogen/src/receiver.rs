@@ -1,13 +1,15 @@
-//! Messages outside of calls: receivers, what comes to them, and the senders that lead to them.
+//! Messages outside of calls: receivers, and what comes to them.
 
-use crate::error::{ContextLabel, Error};
+use crate::credit::{self, Ledger};
+use crate::error::Error;
+use crate::sender::{Address, Sender, encode};
 use crate::shared::Shared;
-use bytes::Bytes;
 use mitogen_router::Access;
+use mitogen_router::credit::credit_handle;
 use mitogen_wire::body::{CallError, CallResult, Dead};
-use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo, Value, pickle};
+use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo, Value};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +23,8 @@ const OVERHEAD: usize = 128;
 /// A handle of this program, with a queue of what comes to it.
 ///
 /// Any context that is given its [`Sender`] can send to it; the messages of each arrive in their order.
-/// Dropping it closes the handle: who sends then is told, if it asked for an answer.
+/// A sender of this project's that is faster than the reader waits when 1 MiB of its messages was not
+/// taken. Dropping the receiver closes the handle: who sends then is told.
 ///
 /// ```no_run
 /// # async fn example(router: mitogen::Router, context: mitogen::Context) -> Result<(), mitogen::Error> {
@@ -44,6 +47,7 @@ pub struct Receiver {
 struct Level {
     queued: AtomicUsize,
     overflown: AtomicBool,
+    ledger: Ledger,
 }
 
 /// The end of a receiver's queue where messages are put in.
@@ -54,7 +58,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn push(&self, message: Message) {
+    pub(crate) fn push(&self, shared: &Shared, message: Message) {
         if self.level.overflown.load(Ordering::Relaxed) {
             return;
         }
@@ -62,6 +66,8 @@ impl Queue {
         if self.level.queued.fetch_add(cost, Ordering::Relaxed) + cost > LIMIT {
             self.level.overflown.store(true, Ordering::Relaxed);
         }
+        let credit = self.level.ledger.arrive(shared, &message);
+        credit::tell(shared, &message, credit);
         // Fails when the receiver has gone meanwhile. The one that goes too far is delivered, so that
         // whoever sleeps at the other end wakes up.
         let _ = self.messages.send(message);
@@ -81,6 +87,10 @@ impl Receiver {
         Ok(Receiver { shared: Arc::clone(shared), handle, messages, level })
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Its number within this program.
     pub fn handle(&self) -> Handle {
         self.handle
@@ -88,8 +98,7 @@ impl Receiver {
 
     /// What leads here. It can be an argument of a call: Python sees a `mitogen.core.Sender`.
     pub fn sender(&self) -> Sender {
-        let address = Address { context: ContextId::CONTROLLER, handle: self.handle };
-        Sender { shared: Arc::clone(&self.shared), address }
+        Sender::new(&self.shared, Address { context: ContextId::CONTROLLER, handle: self.handle })
     }
 
     /// The next message. Cancel-safe: a dropped future takes none away.
@@ -107,6 +116,7 @@ impl Receiver {
                     self.shared.forget(self.handle);
                     return Err(Error::Overflow { queued });
                 }
+                credit::tell(&self.shared, &message, self.level.ledger.take(&message));
                 Ok(Incoming { shared: Arc::clone(&self.shared), message })
             }
             None => Err(Error::Closed),
@@ -143,6 +153,14 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    pub(crate) fn new(shared: &Arc<Shared>, message: Message) -> Incoming {
+        Incoming { shared: Arc::clone(shared), message }
+    }
+
+    pub(crate) fn into_parts(self) -> (Arc<Shared>, Message) {
+        (self.shared, self.message)
+    }
+
     /// Who sent it. That was checked against the link that it came by.
     pub fn from(&self) -> ContextId {
         self.message.src
@@ -150,7 +168,7 @@ impl Incoming {
 
     /// Whether its sender waits for an answer.
     pub fn wants_reply(&self) -> bool {
-        matches!(self.message.reply_to, ReplyTo::Handle(_))
+        matches!(self.message.reply_to, ReplyTo::Handle(_)) && credit_handle(&self.message).is_none()
     }
 
     /// Its value.
@@ -160,7 +178,10 @@ impl Incoming {
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let what = || format!("a message from context {}", self.message.src);
         if let Some(reason) = Dead::from_message(&self.message) {
-            return Err(Error::ChannelClosed { context: self.label(), reason });
+            return Err(Error::ChannelClosed {
+                context: credit::label(&self.shared, self.message.src),
+                reason,
+            });
         }
         let value = match self.message.encoding {
             Encoding::Raw => Value::Bytes(self.message.payload.clone()),
@@ -180,22 +201,21 @@ impl Incoming {
     /// [`Error::Encode`] when the value cannot be sent.
     pub fn reply(&self, value: impl Serialize) -> Result<(), Error> {
         let body = encode(&value, || format!("an answer to context {}", self.message.src))?;
-        self.shared.reply(&self.message, body);
+        self.answer(body);
         Ok(())
     }
 
     /// Answers it with an exception of this class (`builtins.ValueError`), for instance.
     pub fn fail(&self, type_name: &str, message: &str) {
         if let Ok(body) = CallError::new(type_name, message, None).encode() {
-            self.shared.reply(&self.message, body);
+            self.answer(body);
         }
     }
 
-    fn label(&self) -> ContextLabel {
-        let id = self.message.src;
-        self.shared
-            .info(id)
-            .map_or_else(|| ContextLabel { id, name: Arc::from(id.to_string()) }, |info| info.label())
+    fn answer(&self, body: (Encoding, bytes::Bytes)) {
+        if self.wants_reply() {
+            self.shared.reply(&self.message, body);
+        }
     }
 }
 
@@ -203,125 +223,4 @@ impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("from", &self.message.src).finish_non_exhaustive()
     }
-}
-
-/// Where a receiver is: a context and a handle in it. Python's `mitogen.core.Sender` arrives as one;
-/// [`Router::sender`](crate::Router::sender) makes it usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// The context that holds the receiver.
-    pub context: ContextId,
-    /// The receiver.
-    pub handle: Handle,
-}
-
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Value::Sender { context: self.context, handle: self.handle }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Sender { context, handle } => Ok(Address { context, handle }),
-            other => Err(serde::de::Error::custom(format!("expected a Sender, found {}", other.kind()))),
-        }
-    }
-}
-
-/// The sending end of a receiver in some context. Cheap to clone.
-#[derive(Clone)]
-pub struct Sender {
-    shared: Arc<Shared>,
-    address: Address,
-}
-
-impl Sender {
-    pub(crate) fn new(shared: &Arc<Shared>, address: Address) -> Sender {
-        Sender { shared: Arc::clone(shared), address }
-    }
-
-    /// Where it leads.
-    pub fn address(&self) -> Address {
-        self.address
-    }
-
-    /// Sends a value. It has left when this returns; whether it arrives is not said.
-    ///
-    /// # Errors
-    /// [`Error::Encode`], [`Error::TooLarge`], [`Error::Lost`] when no way leads there, [`Error::Closed`].
-    pub fn send(&self, value: impl Serialize) -> Result<(), Error> {
-        let what = || format!("a message to context {}", self.address.context);
-        let body = encode(&value, what)?;
-        let (length, limit) = (body.1.len(), self.shared.settings.max_message_size);
-        if length > limit {
-            return Err(Error::TooLarge { what: what(), length, limit });
-        }
-        self.shared.send(self.address.context, self.address.handle, body)
-    }
-
-    /// Tells the receiver that nothing more will come from here.
-    pub fn close(&self) {
-        self.shared.send_dead(self.address.context, self.address.handle, &Dead::SenderClosed);
-    }
-}
-
-impl Serialize for Sender {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.address.serialize(serializer)
-    }
-}
-
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("address", &self.address).finish()
-    }
-}
-
-/// A receiver here and a sender to somewhere: a conversation.
-#[derive(Debug)]
-pub struct Channel {
-    /// What comes.
-    pub receiver: Receiver,
-    /// What goes.
-    pub sender: Sender,
-}
-
-impl Channel {
-    /// Joins both ends.
-    pub fn new(receiver: Receiver, sender: Sender) -> Channel {
-        Channel { receiver, sender }
-    }
-
-    /// As [`Receiver::recv`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn recv<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        self.receiver.recv().await
-    }
-
-    /// As [`Sender::send`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn send(&self, value: impl Serialize) -> Result<(), Error> {
-        self.sender.send(value)
-    }
-}
-
-impl Drop for Channel {
-    /// Tells the other end.
-    fn drop(&mut self) {
-        self.sender.close();
-    }
-}
-
-fn encode(value: &impl Serialize, what: impl Fn() -> String) -> Result<(Encoding, Bytes), Error> {
-    let value = mitogen_wire::to_value(value)
-        .map_err(|error| Error::Encode { what: what(), message: error.to_string() })?;
-    let payload =
-        pickle::write(&value).map_err(|error| Error::Encode { what: what(), message: error.to_string() })?;
-    Ok((Encoding::Pickle, payload))
 }

@@ -14,8 +14,10 @@ use crate::events;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::modules::{self, Library, ModuleSettings};
+use crate::protocol_log;
 use crate::receiver::Queue;
 use crate::router::LogLevel;
+use crate::service::Registry;
 use crate::stats::LinkStats;
 use bytes::Bytes;
 use mitogen_router::{Access, Config};
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) events: events::Source,
     pub(crate) living: Living,
     pub(crate) library: Library,
+    pub(crate) services: Registry,
     core: Mutex<Core>,
 }
 
@@ -63,6 +66,7 @@ impl Shared {
             remote_name: crate::link::remote_name(),
             events: events::Source::new(),
             living: Living::new(),
+            services: Registry::default(),
             core: Mutex::new(Core::new(config)),
         }))
     }
@@ -94,6 +98,7 @@ impl Shared {
     // ---- messages -------------------------------------------------------------------------
 
     pub(crate) fn handle_message(&self, link: ContextId, message: Message) {
+        protocol_log::received(link, &message);
         self.apply(|core| core.handle_message(link, message));
     }
 
@@ -152,9 +157,14 @@ impl Shared {
 
     // ---- contexts -------------------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&self) -> Result<ContextId, Error> {
-        self.apply(Core::allocate_id)
+    /// An id for a context about to be started: by `owner`, or by this program.
+    pub(crate) fn allocate_id(&self, owner: Option<ContextId>) -> Result<ContextId, Error> {
+        self.apply(|core| core.allocate_id(owner))
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&self, id: ContextId) {
+        self.apply(|core| core.release_id(id));
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -179,6 +189,11 @@ impl Shared {
     /// What is known of a connected context.
     pub(crate) fn info(&self, id: ContextId) -> Option<Arc<ContextInfo>> {
         self.lock().info(id).cloned()
+    }
+
+    /// The error of what cannot be sent to a context any more.
+    pub(crate) fn lost_error(&self, id: ContextId) -> Error {
+        self.lock().lost_error(id)
     }
 
     /// A connected context.

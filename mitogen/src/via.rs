@@ -6,6 +6,7 @@ use crate::core::Reply;
 use crate::error::Error;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
+use crate::protocol_log;
 use mitogen_bootstrap::handshake::{Failure, Phase, RunReport};
 use mitogen_bootstrap::plan_message::RunPlan;
 use mitogen_transport::{BootPlan, ConnectError, FailureKind, Method};
@@ -31,7 +32,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let plan = method.plan();
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
     let name = child_name(&via.info, &method);
-    let id = shared.allocate_id()?;
+    let id = shared.allocate_id(Some(via.id()))?;
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(Arc::clone(&via.info))));
     let Birth { key, preamble } = draw_birth(shared, &info, via.info.lineage())?;
     let run = RunPlan { id, name: &info.name, plan: &plan, preamble: &preamble, key: key.as_ref(), timeout };
@@ -39,6 +40,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
         what: format!("the plan of {}", plan.hop),
         message: error.to_string(),
     })?;
+    protocol_log::connecting(id, &plan.hop, Some(via.name()), &plan.argv);
     let started = Instant::now();
     let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {

@@ -173,6 +173,25 @@ fn targets_are_read_from_stdin() {
 }
 
 #[test]
+fn the_name_of_a_target_stands_in_front_of_all_that_is_said_of_it() {
+    let run = mitogen(["-t", "local", "-t", "local/local", "call", "json.loads", "{"]);
+    assert_eq!(run.status, 1, "{run:?}");
+    let starts: Vec<&str> = run.stderr.lines().filter(|line| !line.starts_with("  ")).collect();
+    assert!(starts.len() == 2 && starts[0].starts_with("mitogen: local: json."), "{run:?}");
+    assert!(starts[1].starts_with("mitogen: local/local: json."), "{run:?}");
+    assert_eq!(run.stderr.matches("\n  Traceback (most recent call last):\n").count(), 2, "{run:?}");
+    // Alone it stands as Python has it.
+    let run = mitogen(["call", "json.loads", "{"]);
+    assert!(run.stderr.starts_with("Traceback (most recent call last):\n  File"), "{run:?}");
+}
+
+#[test]
+fn a_long_list_of_targets_is_told_in_short() {
+    let run = mitogen(["-t", "local?python=no-such-python[01-30].x", "-b", "call", "os.getpid"]);
+    assert!(run.stderr.contains("local?python=no-such-python[01-30].x (30 targets): "), "{run:?}");
+}
+
+#[test]
 fn one_bad_target_does_not_spoil_the_others() {
     let run = mitogen([
         "--json",

@@ -85,6 +85,17 @@ fn each_cause_over_ssh_is_named() {
     let (status, phase, kind, text) = diagnosis(&testbed, &["-t", "ssh:tb_dash", "-o", &wrong]);
     assert_eq!((status, phase.as_str(), kind.as_str()), (5, "auth", "host-key"), "{text}");
 
+    // Whole sentences, from the first.
+    assert!(text.contains("\"seen\":[\"WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\""), "{text}");
+
+    for account in ["ssh:tb_nologin", "ssh:tb_sftp"] {
+        let (status, phase, kind, text) = diagnosis(&testbed, &["-t", account]);
+        assert_eq!((status, phase.as_str(), kind.as_str()), (4, "interpreter", "connect"), "{text}");
+    }
+
+    let (status, phase, _, text) = diagnosis(&testbed, &["-t", "ssh:tb_dash", "-o", "StdinNull=yes"]);
+    assert_eq!((status, phase.as_str()), (4, "resolve"), "{text}");
+
     let (status, phase, kind, text) =
         diagnosis(&testbed, &["-t", "ssh:tb_dash", "--python", "no-such-python-x"]);
     assert_eq!((status, phase.as_str(), kind.as_str()), (4, "interpreter", "connect"), "{text}");
@@ -101,5 +112,10 @@ fn a_healthy_target_over_ssh_passes_every_phase() {
     let run = mitogen(["--json", "-F", &config, "-t", "ssh:tb_dash", "doctor"]);
     assert_eq!(run.status, 0, "{run:?}");
     assert!(verdicts(&run).iter().all(|(_, verdict)| verdict == "ok"), "{run:?}");
+    // The login shell looks for the interpreter: there is no time of its own to tell.
+    let result = run.result();
+    let phases = result["value"]["phases"].as_array().unwrap().iter();
+    let untimed: Vec<&Value> = phases.filter(|row| row["ms"].is_null()).map(|row| &row["phase"]).collect();
+    assert_eq!(untimed, ["interpreter"], "{run:?}");
     assert_eq!(run.result()["error"], json!(null));
 }

@@ -3,8 +3,9 @@
 
 mod cli_support;
 
-use cli_support::{command, mitogen};
+use cli_support::{command, finish, mitogen};
 use serde_json::json;
+use std::io::{Seek, Write};
 
 #[test]
 fn both_streams_and_the_status_come_back() {
@@ -62,4 +63,33 @@ fn lines_of_several_targets_carry_their_names() {
     assert_eq!(run.status, 1, "{run:?}");
     assert_eq!(run.stdout, "local: a\nlocal: b\n".repeat(2));
     assert!(run.stderr.contains("local: c\n") && run.stderr.contains("status 5"), "{run:?}");
+}
+
+#[test]
+fn a_command_reads_what_it_is_given_and_nothing_else() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"\xff\0line\n").unwrap();
+    let path = file.path().display().to_string();
+    let output = command(["exec", "--stdin", &path, "cat"]).output().unwrap();
+    assert_eq!(output.stdout, b"\xff\0line\n");
+    // More than a pipe holds, to a command that does not want it all.
+    let given = |args: &[&str], input: &[u8]| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        finish(command(args).stdin(file).output().unwrap())
+    };
+    let much = vec![b'x'; 1 << 20];
+    assert_eq!(given(&["exec", "--stdin", "-", "--", "wc", "-c"], &much).ok().trim(), "1048576");
+    assert_eq!(given(&["exec", "--stdin", "-", "--", "head", "-c1"], &much).ok(), "x");
+    // What was not asked for stays where it is.
+    assert_eq!(given(&["exec", "cat"], b"mine\n").ok(), "");
+    for (args, told) in [
+        (&["exec", "--stdin", "/nonexistent/x", "cat"][..], "/nonexistent/x"),
+        (&["--targets-file", "-", "exec", "--stdin", "-", "cat"], "only once"),
+    ] {
+        let run = given(args, b"local\n");
+        assert_eq!(run.status, 2, "{run:?}");
+        assert!(run.stderr.contains(told), "{run:?}");
+    }
 }

@@ -37,6 +37,10 @@ fn a_shared_prefix_is_connected_once() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("local  id 1 "), "{text}");
     assert!(lines[1].starts_with("  local  id 2 "), "{text}");
+    // Of several targets it is one tree.
+    let text = mitogen(["-t", "local/local", "-t", "local", "-t", "local/local/local", "tree"]).ok();
+    let depths: Vec<usize> = text.lines().map(|line| line.len() - line.trim_start().len()).collect();
+    assert_eq!(depths, [0, 2, 4], "{text}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ async fn many_senders_fan_into_one_receiver() {
         // What a context got comes back as what it was.
         let address: Address = context.call("copy.copy", (&sender,)).await.expect("a sender");
         assert_eq!(address, sender.address());
-        router.sender(address).send((context.id().0, 5)).expect("it leaves");
+        router.sender(address).send((context.id().0, 5)).await.expect("it leaves");
         expected += 1;
     }
     let mut last = std::collections::BTreeMap::new();
@@ -70,7 +70,7 @@ async fn a_select_gives_results_as_they_come() {
     select.add_receiver("mail", receiver);
     // Nothing is lost with a future that is dropped.
     let _ = tokio::time::timeout(Duration::ZERO, select.next()).await;
-    sender.send(1).expect("it leaves");
+    sender.send(1).await.expect("it leaves");
     let mut order = Vec::new();
     for _ in 0..4 {
         let (key, result) = select.next().await.expect("four results");
@@ -123,7 +123,7 @@ async fn a_handle_serves_those_who_have_access() {
     assert_eq!(open.next().await.expect("a message").from(), context.id());
     let refused = tokio::time::timeout(Duration::from_millis(100), own.next()).await;
     assert!(refused.is_err(), "a child has no authority here");
-    own.sender().send(2).expect("it leaves");
+    own.sender().send(2).await.expect("it leaves");
     assert_eq!(own.recv::<u32>().await.expect("our own"), 2);
     drop(open);
     open = router.receiver_at(handle, Access::Anyone).expect("free again");

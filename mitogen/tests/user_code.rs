@@ -140,7 +140,7 @@ async fn siblings_send_to_each_other_across_branches() {
         let got: (String, u32) = a.call("user.received", ()).await.expect("it came");
         assert_eq!(got, ("from".to_owned(), b.id().0));
         // From here, to where a call's result leads.
-        router.sender(sender).send(7).expect("it leaves");
+        router.sender(sender).send(7).await.expect("it leaves");
         assert_eq!(a.call::<u32>("user.received", ()).await.expect("it came"), 7);
         // Calls are for those above: trust flows down.
         let refused: String = b.call("user.call", (&a,)).await.expect("a text");

@@ -12,9 +12,11 @@ import mitogen.core
 from mitogen.core import takes_router
 
 @takes_router
-def wait(context, handle, router):
+def wait(context, handle, waiting, router):
+    receiver = context.send_async(mitogen.core.Message(handle=handle))
+    waiting.send(None)
     try:
-        context.send_await(mitogen.core.Message(handle=handle))
+        receiver.get()
     except mitogen.core.ChannelError as exc:
         return str(exc)
 
@@ -56,9 +58,15 @@ async fn nothing_waits_for_what_is_gone_and_no_table_names_it() {
 
         let from_here: Vec<PendingCall<Value>> =
             [&victim, &below, &last].map(|context| context.start(Call::new("time.sleep").arg(60))).into();
-        let ask = |from: &Context| from.start::<String>(Call::new("user.wait").arg(&last).arg(silent.0));
+        let mut waiting = router.receiver().expect("a receiver");
+        let sender = waiting.sender();
+        let ask = |from: &Context| {
+            from.start::<String>(Call::new("user.wait").arg(&last).arg(silent.0).arg(&sender))
+        };
         let from_there = [ask(&top), ask(&above), ask(&beside)];
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in &from_there {
+            let () = waiting.recv().await.expect("it waits");
+        }
 
         let start = Instant::now();
         std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill");

@@ -3,7 +3,7 @@ import sys
 import time
 from mitogen import core, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ChannelError, Context, Error, Kwargs, Message, Sender, StreamError, to_text
+from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
 
@@ -38,6 +38,62 @@ def acquire(lock, deadline):
         time.sleep(min(left, nap))
         nap = min(nap * 2, NAPS[1])
     return True
+
+
+class Secret(UnicodeType):
+    """Text whose repr shows nothing."""
+    __module__ = 'mitogen.core'
+
+    def __repr__(self):
+        return '[secret]'
+
+    def __reduce__(self):
+        return Secret, (UnicodeType(self),)
+
+
+class Sender(object):
+    """The sending end of a handle in some context."""
+
+    def __init__(self, context, dst_handle):
+        self.context = context
+        self.dst_handle = dst_handle
+
+    def send(self, data):
+        """Sends a value."""
+        self.context.send(Message.pickled(data, handle=self.dst_handle))
+
+    def close(self):
+        """Tells the receiver that nothing more will come."""
+        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
+
+    def __reduce__(self):
+        return _unpickle_sender, (self.context.context_id, self.dst_handle)
+
+
+def _unpickle_sender(context_id, dst_handle):
+    if dst_handle <= 0:
+        raise StreamError('cannot unpickle Sender: bad input')
+    return Sender(core._unpickle_context(context_id, None), dst_handle)
+
+
+_unpickle_sender.__module__ = 'mitogen.core'
+
+
+def takes_econtext(func):
+    """Marks a function that wants the keyword argument `econtext`."""
+    func.mitogen_takes_econtext = True
+    return func
+
+
+def takes_router(func):
+    """Marks a function that wants the keyword argument `router`."""
+    func.mitogen_takes_router = True
+    return func
+
+
+def has_parent_authority(msg, _stream=None):
+    """Whether a message speaks with a parent's authority, or our own."""
+    return msg.auth_id in core.router.trusted
 
 
 class Latch(object):
@@ -235,6 +291,21 @@ class MoreOfContext(object):
         """Calls a function there; its result is lost, a failure is logged."""
         self.send(self.call_message(fn, args, kwargs))
 
+    def call_service_async(self, service_name, method_name, **kwargs):
+        """Asks a service there, by its name or class; returns the receiver of its answer."""
+        if isinstance(service_name, type):
+            service_name = service_name.name()
+        request = to_text(service_name), to_text(method_name), Kwargs(kwargs)
+        return self.send_async(Message.pickled(request, handle=core.CALL_SERVICE))
+
+    def call_service(self, service_name, method_name, **kwargs):
+        """Asks a service there, and returns its answer."""
+        receiver = self.call_service_async(service_name, method_name, **kwargs)
+        try:
+            return receiver.get().unpickle()
+        finally:
+            receiver.close()
+
     def shutdown(self, wait=False):
         """Has it end."""
         self.send(Message(handle=core.SHUTDOWN))
@@ -255,7 +326,7 @@ class MoreOfRouter(object):
 
     def add_handler(self, fn, handle=None, persist=True, policy=None, respondent=None, overwrite=False):
         """Has `fn(msg)` called, on the I/O thread, for what comes to a handle (by default a new one), which is returned."""
-        trusted = policy in (True, core.has_parent_authority)
+        trusted = policy in (True, has_parent_authority)
         if policy and not trusted:
             fn = Guarded(self, fn, policy)
         respondent = getattr(respondent, 'context_id', respondent)
@@ -325,7 +396,7 @@ def connect(method, options, router=None):
     return router.connect(method, **dict(Kwargs(options)))
 
 
-core.takes_router(connect)
+takes_router(connect)
 
 
 def connector(name):
@@ -373,9 +444,12 @@ def handle_del_route(msg):
 
 def extend():
     add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
-           'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
+           'Secret': Secret, 'Sender': Sender, '_unpickle_sender': _unpickle_sender, 'takes_econtext': takes_econtext, 'takes_router': takes_router,
+           'has_parent_authority': has_parent_authority, 'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
            'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': 109, 'CALL_SERVICE': 110}
     core.__dict__.update(add)
+    for name in 'Secret', '_unpickle_sender':
+        core.GLOBALS['mitogen.core.' + name] = add[name]
     for source, target in (MoreOfContext, Context), (MoreOfRouter, Router):
         for name, value in source.__dict__.items():
             if name[:2] != '__':

@@ -83,37 +83,11 @@ def to_text(obj):
     return UnicodeType(obj)
 
 
-def call_error(kind, exc, tb):
-    """The CallError that reports an exception."""
-    import traceback
-    text = '?'
-    for show in repr, to_text:
-        try:
-            text = to_text(show(exc))
-        except Exception:
-            # What user code raises may be unable to say what it is.
-            pass
-    text = ('%s.%s: %s' % (getattr(kind, '__module__', None), getattr(kind, '__name__', kind), text))[:4000]
-    if tb:
-        text += '\n' + to_text(''.join(traceback.format_tb(tb)))[-5000:]
-    return CallError(to_text(text))
-
-
 class Blob(BytesType):
     """Bytes."""
 
     def __reduce__(self):
         return Blob, (BytesType(self),)
-
-
-class Secret(UnicodeType):
-    """Text whose repr shows nothing."""
-
-    def __repr__(self):
-        return '[secret]'
-
-    def __reduce__(self):
-        return Secret, (UnicodeType(self),)
 
 
 class Kwargs(dict):
@@ -164,31 +138,6 @@ def _unpickle_context(context_id, name):
     return router.context_by_id(context_id, name)
 
 
-class Sender(object):
-    """The sending end of a handle in some context."""
-
-    def __init__(self, context, dst_handle):
-        self.context = context
-        self.dst_handle = dst_handle
-
-    def send(self, data):
-        """Sends a value."""
-        self.context.send(Message.pickled(data, handle=self.dst_handle))
-
-    def close(self):
-        """Tells the receiver that nothing more will come."""
-        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
-
-    def __reduce__(self):
-        return _unpickle_sender, (self.context.context_id, self.dst_handle)
-
-
-def _unpickle_sender(context_id, dst_handle):
-    if dst_handle <= 0:
-        raise StreamError('cannot unpickle Sender: bad input')
-    return Sender(_unpickle_context(context_id, None), dst_handle)
-
-
 def _encode(text, _=None):
     # What Python 3 sends for bytes: never another codec than this one.
     return text.encode('latin-1')
@@ -198,14 +147,12 @@ if not PY3:
     # The first use of a codec imports it, which the I/O thread must never do: another thread may hold the import lock while it waits for a module.
     _encode(to_text(BytesType()))
 
-# All that a pickle may name.
+# All that a pickle may name; mitogen.api adds more when it is asked.
 GLOBALS = {
     'mitogen.core.CallError': _unpickle_call_error,
     'mitogen.core._unpickle_call_error': _unpickle_call_error,
     'mitogen.core._unpickle_context': _unpickle_context,
-    'mitogen.core._unpickle_sender': _unpickle_sender,
     'mitogen.core.Blob': Blob,
-    'mitogen.core.Secret': Secret,
     'mitogen.core.Kwargs': Kwargs,
     '_codecs.encode': _encode,
     '__builtin__.bytes': BytesType,
@@ -213,10 +160,13 @@ GLOBALS = {
 
 
 def _find(module, name):
+    name = '%s.%s' % (module, name)
+    if name not in GLOBALS:
+        __import__('mitogen.api')
     try:
-        return GLOBALS['%s.%s' % (module, name)]
+        return GLOBALS[name]
     except KeyError:
-        raise StreamError('cannot unpickle %r/%r' % (module, name))
+        raise StreamError('cannot unpickle ' + name)
 
 
 if PY3:
@@ -303,20 +253,3 @@ class Dispatcher(object):
     def forget_chain(chain_id):
         Dispatcher.chains.pop(chain_id, None)
     forget_chain = staticmethod(forget_chain)
-
-
-def takes_econtext(func):
-    """Marks a function that wants the keyword argument `econtext`."""
-    func.mitogen_takes_econtext = True
-    return func
-
-
-def takes_router(func):
-    """Marks a function that wants the keyword argument `router`."""
-    func.mitogen_takes_router = True
-    return func
-
-
-def has_parent_authority(msg, _stream=None):
-    """Whether a message speaks with a parent's authority, or our own."""
-    return msg.auth_id in router.trusted

@@ -20,25 +20,13 @@ def resolve(modname, klass, func):
         __import__(modname)
         obj = sys.modules[modname]
     except ImportError:
-        # `datetime.datetime` may also be a class.
-        obj = not klass and find_class(modname)
+        from mitogen import failure
+        obj = not klass and failure.find_class(modname)
         if not obj:
             raise
     if klass:
         obj = getattr(obj, klass)
     return getattr(obj, func)
-
-
-def find_class(name):
-    if '.' in name:
-        parent, name = name.rsplit('.', 1)
-        try:
-            __import__(parent)
-            obj = getattr(sys.modules[parent], name)
-        except (ImportError, AttributeError):
-            return None
-        if hasattr(obj, '__bases__'):
-            return obj
 
 
 def flush():
@@ -141,13 +129,15 @@ class Dispatcher(object):
 
     def fail(self, msg, chain):
         """Reports the exception being handled."""
-        kind, exc, tb = sys.exc_info()
         if os.getpid() != self.pid:
-            # It ends as a program would.
+            # A fork ends as a program would.
             raise
-        # Our own frame is of no interest.
-        error = core.call_error(kind, exc, tb.tb_next)
-        del tb
+        try:
+            from mitogen.failure import call_error
+        except ImportError:
+            # All ends, and it is too late to ask for the module.
+            return
+        error = call_error(*sys.exc_info())
         if chain is not None:
             self.chains[chain] = error
         elif not msg.reply_to:
@@ -164,8 +154,8 @@ class Dispatcher(object):
                     # os.uname(), os.stat(), named tuples: plain values under another name.
                     obj = tuple(obj)
                 answer = core.Message.pickled(obj, protocol)
-                if len(answer.data) > self.router.limit:
+                if len(answer.data) > self.router.limit and not isinstance(obj, core.CallError):
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
             except:
-                answer = core.Message.pickled(core.call_error(*sys.exc_info()), protocol)
+                return self.fail(msg, None)
             msg.reply(answer)

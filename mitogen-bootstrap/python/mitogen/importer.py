@@ -3,8 +3,10 @@ import sys
 
 try:
     from thread import allocate_lock, get_ident, start_new_thread
+    release_lock = None
 except ImportError:
     from _thread import allocate_lock, get_ident, start_new_thread  # novm
+    from _imp import acquire_lock, release_lock  # novm
 
 # Imports in here are absolute, which Python 2 must be told.
 __package__ = ''
@@ -60,9 +62,22 @@ class Importer(object):
             if self.waiting.setdefault(fullname, lock) is lock and fullname not in self.cache:
                 self.request(fullname)
             lock = self.waiting[fullname]
-            while fullname not in self.cache:
-                lock.acquire()
-                lock.release()
+            depth = 0
+            try:
+                # Python 3 holds a lock of all imports while it asks a finder. The I/O thread wants it when it happens to collect a module's lock.
+                while release_lock:
+                    release_lock()
+                    depth += 1
+            except RuntimeError:
+                pass
+            try:
+                while fullname not in self.cache:
+                    lock.acquire()
+                    lock.release()
+            finally:
+                while depth:
+                    acquire_lock()
+                    depth -= 1
         return self.cache.get(fullname, (None, None, None))
 
     def close(self):

@@ -24,8 +24,8 @@ class ExternalContext(object):
         self.broker = broker = Broker()
         self.master = router.context_by_id(0, 'master')
         self.parent = router.context_by_id(parents[0], 'parent')
-        fds = [os.dup(100), os.dup(1), broker.reader, broker.writer]
-        os.close(100)
+        fds = [os.dup(60), os.dup(1), broker.reader, broker.writer]
+        os.close(60)
         chains = None, None
         key = config['key'].encode()
         if key:
@@ -50,11 +50,16 @@ class ExternalContext(object):
         importer.request = self.request_module
 
     def handle_load_module(self, msg):
-        fullname, children, path, data, _ = msg.unpickle()
-        if path:
-            # Before 2.7 a source had to end its last line.
-            data = zlib.decompress(data) + '\n'.encode()
-            path = 'master:' + path
+        try:
+            fullname, children, path, data, _ = msg.unpickle()
+            if path:
+                # Before 2.7 a source had to end its last line.
+                data = zlib.decompress(data) + '\n'.encode()
+                path = 'master:' + path
+        except:
+            # Whose import waits for this is not known.
+            self.importer.give_up()
+            raise
         self.importer.handle_answer(str(fullname), children, path, data)
 
     def handle_plan(self, msg):

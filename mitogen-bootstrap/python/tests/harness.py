@@ -18,14 +18,14 @@ if 'mitogen' not in sys.modules:
 
 # Python 2 would take mitogen.select for the `select` that our modules want; in a context they say that they do not.
 sys.modules.setdefault('mitogen.select', None)
-from mitogen import broker, core, loop, wire  # noqa: E402, F401
+from mitogen import api, broker, core, loop, wire  # noqa: E402, F401
 if not sys.modules['mitogen.select']:
     del sys.modules['mitogen.select']
 
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
 PATIENCE = 20
-SCRIPT_PY = 'import sys;del sys.path[0];import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
+SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
 
 
 def read(*parts):
@@ -73,7 +73,7 @@ class Child(object):
 
     def __init__(self, config=None, python=None, boot=True, stderr=None, env=None):
         self.parent, child = socket.socketpair()
-        script = 'echo EC0&&exec %s -SEc "%s"' % (python or sys.executable, SCRIPT_PY)
+        script = 'export PYTHONSAFEPATH=1;echo EC0&&exec %s -Sc "%s"' % (python or sys.executable, SCRIPT_PY)
         self.proc = subprocess.Popen(['sh', '-c', script], stdin=child, stdout=child, stderr=stderr, close_fds=True, env=env)
         child.close()
         self.buffer = b''
@@ -175,7 +175,7 @@ class Child(object):
         data, full = preamble(conf)
         head, rest = data.split(b'\0', 1)
         core_blob, tail = split_payload(rest)
-        script = 'echo EC0&&exec %s -SEc "%s"' % (python or sys.executable, SCRIPT_PY)
+        script = 'export PYTHONSAFEPATH=1;echo EC0&&exec %s -Sc "%s"' % (python or sys.executable, SCRIPT_PY)
         t = core.to_text
         argv = [core.Blob(word.encode()) for word in argv or ['sh', '-c', script]]
         plan = dict(id=context_id, name=t('c%d' % context_id), argv=argv, env=[], wiring=t('pipes'), logs_in=False, head=core.Blob(head + b'\0'),

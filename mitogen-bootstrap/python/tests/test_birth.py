@@ -88,7 +88,7 @@ def close_stdio():
         os.close(fd)
 
 def state():
-    return [sys.executable, 'ARGV0' in os.environ, '__main__' in sys.modules, os.read(0, 1), [fd for fd in (100, 101) if is_open(fd)]]
+    return [sys.executable, 'ARGV0' in os.environ, '__main__' in sys.modules, os.read(0, 1), [fd for fd in (60, 61) if is_open(fd)]]
 
 def is_open(fd):
     try:
@@ -150,6 +150,13 @@ class Calls(Case):
         text = self.fails(self.c, 'fixture:boom', T('why'))
         self.assertTrue(text.split('\n')[0] in ('exceptions.ValueError: why', 'builtins.ValueError: why'), text)
         self.assertTrue('master:/src/fixture.py' in text and 'raise ValueError(text)' in text, text)
+
+    def test_a_traceback_shows_no_frame_of_ours(self):
+        self.c.define('import zznone\n', 'broken')
+        for func in 'fixture:nothing', 'no_such_module:f', 'broken:f', 'fixture:boom', 'fixture:lam', 'os.path:nothing':
+            text = self.fails(self.c, func)
+            self.assertTrue('dispatch' not in text and 'mitogen/' not in text, text)
+        self.assertTrue('import zznone' in self.fails(self.c, 'broken:f'))
 
     def test_everything_that_fails_is_a_call_error_and_the_context_lives(self):
         for call, name in (
@@ -218,11 +225,24 @@ class Calls(Case):
             # 0, 1, 2 and the directory itself.
             self.assertEqual(int(self.c.call('fixture:inherited')), 4)
 
+    def test_an_answer_that_cannot_be_read_fails_the_import(self):
+        def spoil(msg):
+            self.c.asked.append(msg.data.decode())
+            self.c.send(handle=core.LOAD_MODULE, enc=core.ENC_PICKLE, data=answers.pop(0))
+        self.fails(self.c, 'fixture:boom')
+        path = T('/src/x.py')
+        answers = [b'garbage', core.dumps((T('zzthree'),), 2), core.dumps((T('zztwo'), None, path, core.Blob(b'no zlib'), ()), 2)]
+        self.c.handle_get_module = spoil
+        for name in 'zzone', 'zztwo', 'zzthree':
+            self.assertTrue(name in self.fails(self.c, name + ':f'))
+        del self.c.handle_get_module
+        self.assertEqual(self.c.call('fixture:echo'), ((), {}))
+
     def test_modules_are_asked_for_once(self):
         self.c.call('fixture:echo')
         self.fails(self.c, 'zznone:f')
         self.fails(self.c, 'zznone:f')
-        self.assertEqual(self.c.asked, ['fixture', 'zznone'])
+        self.assertEqual([name for name in self.c.asked if not name.startswith('mitogen.')], ['fixture', 'zznone'])
 
     def test_run(self):
         run = 'mitogen.process:run'

@@ -320,7 +320,7 @@ class Failures(Case):
         self.assertTrue([line for source, line in report['lines'] if b'Traceback' in line or b'Error' in line], report)
 
     def test_merged_noise_before_markers(self):
-        script = 'echo noise; echo EC; echo more >&2; echo EC0&&exec %s -SEc "%s"' % (sys.executable, harness.SCRIPT_PY)
+        script = 'echo noise; echo EC; echo more >&2; echo EC0&&exec %s -Sc "%s"' % (sys.executable, harness.SCRIPT_PY)
         report = self.c.bear(2, [1, 0], argv=['sh', '-c', script], wiring=T('merged'))
         self.born(report)
         self.assertEqual([line for _, line in report['noise']], [b'noise', b'EC', b'more'])
@@ -345,7 +345,7 @@ else:
 
     def ask(self, c, value, wiring='prompt', prompt='Password', **kw):
         python = sys.executable
-        script = 'printf "%%b" "$0" >/dev/null; %s -c "$0" && echo EC0&&exec %s -SEc "%s"' % (python, python, harness.SCRIPT_PY)
+        script = 'printf "%%b" "$0" >/dev/null; %s -c "$0" && echo EC0&&exec %s -Sc "%s"' % (python, python, harness.SCRIPT_PY)
         ask = self.ASK.replace('\\\\n', '\\n')
         secrets = [{T('source'): T('hidden'), T('prompt'): T(prompt), T('value'): value and core.Secret(T(value))}]
         return c.bear(2, [1, 0], argv=['sh', '-c', script, ask], wiring=T(wiring), secrets=secrets, logs_in=True, **kw)
@@ -374,7 +374,7 @@ else:
 
     def test_the_tools_words_after_the_birth(self):
         c = self.child({'log_level': 10})
-        script = '(sleep .5; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -SEc "%s" 2>/dev/null' % (sys.executable, harness.SCRIPT_PY)
+        script = '(sleep .5; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -Sc "%s" 2>/dev/null' % (sys.executable, harness.SCRIPT_PY)
         self.born(c.bear(2, [1, 0], argv=['sh', '-c', script], wiring=T('prompt')))
         end = time.time() + 5
         while len([r for r in c.logs if r[0] == 'mitogen.tool']) < 2 and time.time() < end:

@@ -171,7 +171,7 @@ class Directories(Case):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         note = os.path.join(directory, 'note')
-        for name in 'select os zlib mitogen posix time errno struct _struct _sha1 fcntl signal imp io site functools cPickle _pickle pickle types'.split():
+        for name in 'select os zlib mitogen posix time errno struct _struct _sha1 fcntl signal imp io site functools cPickle _pickle pickle types linecache tokenize re collections codecs encodings abc'.split():
             with open(os.path.join(directory, name + '.py'), 'w') as f:
                 f.write('open(%r, "a").write(%r)\n' % (note, name + ' '))
         before = os.getcwd()
@@ -181,6 +181,8 @@ class Directories(Case):
         finally:
             os.chdir(before)
         self.assertEqual(c.call('os:getcwd'), os.path.realpath(directory))
+        # What keeps them out is not passed on.
+        self.assertEqual(c.call('os:getenv', T('PYTHONSAFEPATH')), None)
         self.assertFalse(os.path.exists(note) and open(note).read())
 
 

@@ -3,7 +3,7 @@ import binascii
 import unittest
 
 import harness
-from mitogen import core, wire
+from mitogen import core, failure, wire
 
 LIMIT = 1 << 20
 KEY = harness.KEY.encode()
@@ -122,7 +122,7 @@ class Pickles(unittest.TestCase):
         self.assertRaises(ValueError, core.Message(enc=core.ENC_BYTES, data=b'N.').unpickle)
 
     def test_long_errors_are_cut(self):
-        error = core.call_error(ValueError, ValueError('x' * 20000), None)
+        error = failure.call_error(ValueError, ValueError('x' * 20000), None)
         self.assertTrue(len(error.args[0]) < 10000)
         core.loads(core.dumps(error, 2))
 
@@ -131,7 +131,7 @@ class Pickles(unittest.TestCase):
             def __str__(self):
                 raise ValueError()
             __repr__ = __str__
-        self.assertTrue(core.call_error(Mean, Mean(), None).args[0].endswith('Mean: ?'))
+        self.assertTrue(failure.call_error(Mean, Mean(), None).args[0].endswith('Mean: ?'))
 
 
 if __name__ == '__main__':

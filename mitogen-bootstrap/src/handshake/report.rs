@@ -73,7 +73,7 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
     match reason {
         "timeout" => machine.handle_deadline(),
         "noise" => machine.fail_noise(),
-        "no-python" => machine.handle_marker(Marker::Ec9, &[]),
+        "no-python" => machine.fail_no_interpreter(),
         "asked" => {
             machine.consider_question(get("echo").as_bool().unwrap_or(false), true);
             if machine.is_waiting() {
@@ -81,7 +81,10 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
             }
         }
         // `eof`, and whatever later agents may call it: the tool is gone, and its last words tell why.
-        _ => machine.handle_settled(),
+        _ => {
+            machine.handle_stdout_eof();
+            machine.handle_settled();
+        }
     }
     machine.verdict()
 }

@@ -1,7 +1,9 @@
-//! Contexts, the links between them, and what is on its way.
+//! Contexts, the links between them, and what is on its way. Usually one tree; contexts that detach
+//! are roots of trees of their own.
 
 use bytes::Bytes;
 use mitogen_router::{Access, Config, LinkOptions, Mailbox, Output, Router};
+use mitogen_wire::body::{AddRoute, AllocateId, IdBlock};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,32 +15,49 @@ pub(crate) struct World {
     contexts: BTreeMap<ContextId, Context>,
     /// Messages under way, by sender and receiver; each pair is first in, first out.
     wires: BTreeMap<(ContextId, ContextId), VecDeque<Message>>,
+    /// The wire of each message under way, in no order; wires that were cut may still be named.
+    busy: Vec<(ContextId, ContextId)>,
+    unidirectional: bool,
     /// Every request made, and how often it has ended.
     requests: BTreeMap<(ContextId, Handle), usize>,
     /// Of a forged message in flight: who really wrote it, by the mark in its payload.
     forgers: BTreeMap<u32, ContextId>,
-    /// Parents of all contexts that ever lived, for ancestry.
+    /// Who started each context that ever lived, for ancestry.
     parents: BTreeMap<ContextId, ContextId>,
+    /// Questions for ids under way, and the ids that contexts have got.
+    asking: BTreeSet<(ContextId, Handle)>,
+    ids: BTreeMap<ContextId, Vec<ContextId>>,
+    /// The contexts whose announcement has come to the root of their tree. Nobody knows of others: the
+    /// report of a birth comes behind the announcement.
+    known: BTreeSet<ContextId>,
     watch: Option<ContextId>,
     seen: Vec<Message>,
 }
 
 struct Context {
     router: Router,
+    /// The root of a tree has none: the controller, and who has detached.
     parent: Option<ContextId>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> World {
-        let mut router = Router::new(Config::controller());
+    pub(crate) fn new(seed: u64, unidirectional: bool) -> World {
+        let mut config = Config::controller();
+        config.unidirectional = unidirectional;
+        let mut router = Router::new(config);
         router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
         World {
             rng: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             contexts: BTreeMap::from([(ContextId::CONTROLLER, Context { router, parent: None })]),
             wires: BTreeMap::new(),
+            busy: Vec::new(),
+            unidirectional,
             requests: BTreeMap::new(),
             forgers: BTreeMap::new(),
             parents: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            ids: BTreeMap::new(),
+            known: BTreeSet::from([ContextId::CONTROLLER]),
             watch: None,
             seen: Vec::new(),
         }
@@ -55,12 +74,14 @@ impl World {
     // ---- the tree -------------------------------------------------------------------------
 
     pub(crate) fn connect(&mut self, parent: ContextId) -> ContextId {
-        let id = self.router(ContextId::CONTROLLER).allocate_id().expect("ids are left");
+        let id = self.take_id(parent);
         let mut ancestors = vec![parent];
         while let Some(next) = self.contexts[ancestors.last().expect("never empty")].parent {
             ancestors.push(next);
         }
-        let mut router = Router::new(Config::child(id, ancestors));
+        let mut config = Config::child(id, ancestors);
+        config.unidirectional = self.unidirectional;
+        let mut router = Router::new(config);
         router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
         router.handle_link_up(parent, LinkOptions::default()).expect("a fresh router");
         self.contexts.insert(id, Context { router, parent: Some(parent) });
@@ -73,22 +94,71 @@ impl World {
         id
     }
 
+    /// An id for a child of `parent`: one of its own, or one that the controller gives to it.
+    fn take_id(&mut self, parent: ContextId) -> ContextId {
+        if let Some(id) = self.ids.get_mut(&parent).and_then(Vec::pop) {
+            return id;
+        }
+        let controller = self.router(ContextId::CONTROLLER);
+        let id = if parent == ContextId::CONTROLLER {
+            controller.allocate_id()
+        } else {
+            controller.allocate_id_for(parent)
+        };
+        id.expect("ids are left")
+    }
+
     /// A context dies, and its subtree with it (each loses its parent).
     pub(crate) fn disconnect(&mut self, id: ContextId) {
-        let gone: BTreeSet<_> = self.contexts.keys().copied().filter(|&c| self.is_within(c, id)).collect();
-        let parent = self.contexts[&id].parent.expect("the controller stays");
+        let gone: BTreeSet<_> = self.contexts.keys().copied().filter(|&c| self.is_below(c, id)).collect();
+        let parent = self.contexts[&id].parent;
         self.contexts.retain(|id, _| !gone.contains(id));
         self.wires.retain(|(from, to), _| !gone.contains(from) && !gone.contains(to));
         self.requests.retain(|(from, _), _| !gone.contains(from));
-        self.router(parent).handle_link_down(id);
-        self.drain(parent);
+        if let Some(parent) = parent {
+            self.router(parent).handle_link_down(id);
+            self.drain(parent);
+        }
+    }
+
+    /// A context closes the link to its parent, and lives on with its subtree.
+    pub(crate) fn detach(&mut self, id: ContextId) {
+        let Some(parent) = self.contexts[&id].parent else { return };
+        self.wires.remove(&(id, parent));
+        self.wires.remove(&(parent, id));
+        self.contexts.get_mut(&id).expect("a living context").parent = None;
+        let below: Vec<_> = self.contexts[&id].router.routes().map(|(below, _)| below).collect();
+        self.known.extend(below);
+        for (at, other) in [(parent, id), (id, parent)] {
+            self.router(at).handle_link_down(other);
+            self.drain(at);
+        }
     }
 
     pub(crate) fn connect_somewhere(&mut self) {
         let parent = self.any_context();
-        if self.contexts.len() < 24 {
+        // Who has detached knows nobody that could number its children.
+        let told = self.root(parent) == ContextId::CONTROLLER && self.known.contains(&parent);
+        if self.contexts.len() < 24 && (told || self.ids.get(&parent).is_some_and(|ids| !ids.is_empty())) {
             self.connect(parent);
         }
+    }
+
+    pub(crate) fn detach_somebody(&mut self) {
+        let id = self.any_context();
+        self.detach(id);
+    }
+
+    /// Some context asks for ids, to start others on its own account.
+    pub(crate) fn ask_for_ids(&mut self) {
+        let from = self.any_context();
+        let handle =
+            self.router(from).request(ContextId::CONTROLLER, AllocateId::HANDLE, AllocateId.encode());
+        if from != ContextId::CONTROLLER {
+            self.asking.insert((from, handle));
+        }
+        assert!(self.requests.insert((from, handle), 0).is_none(), "handles are not reused");
+        self.drain(from);
     }
 
     pub(crate) fn disconnect_somebody(&mut self) {
@@ -109,9 +179,10 @@ impl World {
     pub(crate) fn request_somewhere(&mut self) {
         let from = self.any_context();
         // Sometimes to somebody who is gone.
-        let pick = self.random(self.parents.len() as u64) as usize;
-        let ever = *self.parents.keys().nth(pick).expect("below the count");
-        let to = if self.random(8) == 0 { ever } else { self.any_context() };
+        let gone = self.random(8) == 0;
+        let some: Vec<_> =
+            self.known.iter().copied().filter(|id| gone || self.contexts.contains_key(id)).collect();
+        let to = some[self.random(some.len() as u64) as usize];
         self.request(from, to);
     }
 
@@ -146,19 +217,42 @@ impl World {
             Bytes::from(format!("forged {mark}"))
         };
         self.forgers.insert(mark, forger);
-        self.wires.entry((forger, parent)).or_default().push_back(message);
+        self.put((forger, parent), message);
+    }
+
+    /// A neighbour of the controller announces or withdraws, in its own name, what is not its own.
+    pub(crate) fn claim(&mut self) {
+        let (liar, id) = (self.any_context(), self.any_id());
+        let mine = self.ids.get(&liar).is_some_and(|ids| ids.contains(&id));
+        if self.contexts[&liar].parent != Some(ContextId::CONTROLLER) || mine || self.is_within(id, liar) {
+            return;
+        }
+        // An id that nobody has used yet could still become this one's descendant's: it is given to
+        // others only as long as nobody below here asks for more.
+        let unused = !self.parents.contains_key(&id) && id != ContextId::CONTROLLER;
+        let held = self.ids.iter().any(|(&owner, ids)| ids.contains(&id) && !self.is_within(owner, liar));
+        if unused && !held {
+            return;
+        }
+        let handle = if self.random(2) == 0 { Handle::ADD_ROUTE } else { Handle::DEL_ROUTE };
+        let (encoding, payload) = AddRoute { id, name: None }.encode();
+        let message = Message::new(liar, ContextId::CONTROLLER, handle).with_payload(encoding, payload);
+        self.put((liar, ContextId::CONTROLLER), message);
+    }
+
+    fn put(&mut self, wire: (ContextId, ContextId), message: Message) {
+        self.busy.push(wire);
+        self.wires.entry(wire).or_default().push_back(message);
     }
 
     /// Carries the first message of some wire.
     pub(crate) fn carry_one(&mut self) {
-        let busy: Vec<_> =
-            self.wires.iter().filter(|(_, wire)| !wire.is_empty()).map(|(&key, _)| key).collect();
-        if busy.is_empty() {
+        if self.busy.is_empty() {
             return;
         }
-        let pick = self.random(busy.len() as u64) as usize;
-        let (from, to) = busy[pick];
-        let message = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front).expect("a busy wire");
+        let pick = self.random(self.busy.len() as u64) as usize;
+        let (from, to) = self.busy.swap_remove(pick);
+        let Some(message) = self.wires.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { return };
         if self.watch == Some(to) {
             self.seen.push(message.clone());
         }
@@ -168,7 +262,7 @@ impl World {
 
     /// Carries until nothing is under way.
     pub(crate) fn settle(&mut self) {
-        while self.wires.values().any(|wire| !wire.is_empty()) {
+        while !self.busy.is_empty() {
             self.carry_one();
         }
     }
@@ -198,10 +292,10 @@ impl World {
         for (&id, context) in &self.contexts {
             let mut expected = BTreeMap::new();
             expected.extend(context.parent.map(|parent| (parent, parent)));
-            for &other in self.contexts.keys().filter(|&&c| c != id && self.is_within(c, id)) {
+            for &other in self.contexts.keys().filter(|&&c| c != id && self.is_below(c, id)) {
                 let mut via = other;
-                while self.parents[&via] != id {
-                    via = self.parents[&via];
+                while self.contexts[&via].parent != Some(id) {
+                    via = self.contexts[&via].parent.expect("it is below");
                 }
                 expected.insert(other, via);
             }
@@ -225,6 +319,25 @@ impl World {
         ContextId(self.random(30) as u32)
     }
 
+    /// Whether `id` is `top`, or lies below it now.
+    fn is_below(&self, mut id: ContextId, top: ContextId) -> bool {
+        while id != top {
+            match self.contexts.get(&id).and_then(|context| context.parent) {
+                Some(parent) => id = parent,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn root(&self, mut id: ContextId) -> ContextId {
+        while let Some(parent) = self.contexts[&id].parent {
+            id = parent;
+        }
+        id
+    }
+
+    /// Whether `id` is `top`, or was started by it or by its descendants.
     fn is_within(&self, mut id: ContextId, top: ContextId) -> bool {
         while id != top {
             match self.parents.get(&id) {
@@ -240,17 +353,30 @@ impl World {
             match output {
                 Output::Transmit { link, message } => {
                     assert!(self.contexts[&id].parent == Some(link) || self.parents.get(&link) == Some(&id));
-                    self.wires.entry((id, link)).or_default().push_back(message);
+                    self.put((id, link), message);
                 }
                 Output::Deliver { handle: ECHO, message } => {
                     self.check_author(&message);
+                    if self.unidirectional {
+                        let line = self.is_within(id, message.src) || self.is_within(message.src, id);
+                        assert!(line, "{message:?} reached {id}, which is no relative in line");
+                    }
                     if message.payload == "ping" {
                         self.router(id).reply(&message, (Encoding::Pickle, Bytes::from_static(b"pong")));
                     }
                 }
+                Output::Deliver { handle, message } if self.asking.contains(&(id, handle)) => {
+                    let block = IdBlock::decode(&message).expect("a block");
+                    let some = (block.first.0..block.end.0).take(5).map(ContextId);
+                    self.ids.entry(id).or_default().extend(some);
+                    *self.requests.get_mut(&(id, handle)).expect("a request that was made") += 1;
+                }
                 Output::Deliver { handle, message } => {
                     assert_eq!(message.payload, "pong", "only true answers are delivered");
                     *self.requests.get_mut(&(id, handle)).expect("a request that was made") += 1;
+                }
+                Output::RouteAdded { context, .. } if self.contexts[&id].parent.is_none() => {
+                    self.known.insert(context);
                 }
                 Output::Closed { handle, .. } => {
                     *self.requests.get_mut(&(id, handle)).expect("a request that was made") += 1;

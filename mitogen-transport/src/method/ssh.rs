@@ -167,8 +167,32 @@ impl Ssh {
             logs_in: true,
             prompts: if asks { self.prompts() } else { Vec::new() },
             failures: self.failures(),
-            hint: Some(format!("run `ssh {}` by hand to see what it says", quote::word(&self.host))),
+            hint: Some(format!("run `{}` by hand to see what it says", self.by_hand())),
         }
+    }
+
+    /// What a user would run to see what ssh makes of the host.
+    fn by_hand(&self) -> String {
+        let mut words = vec![self.ssh_path.clone()];
+        words.extend(self.config.iter().map(|config| format!("-F{config}")));
+        words.extend(self.options.iter().map(|option| format!("-o{option}")));
+        words.extend(self.destination());
+        words.push("true".to_owned());
+        quote::command(&words)
+    }
+
+    /// Who logs in where, and with which keys.
+    fn destination(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.user.iter().map(|user| format!("-l{user}")));
+        words.extend(self.port.iter().map(|port| format!("-p{port}")));
+        words.extend(self.identities.iter().map(|identity| format!("-i{identity}")));
+        if self.host.starts_with('-') {
+            // Not an option, whatever it looks like; ssh itself refuses such a host.
+            words.push("--".to_owned());
+        }
+        words.push(self.host.clone());
+        words
     }
 
     fn asks(&self) -> bool {
@@ -202,22 +226,9 @@ impl Ssh {
         if let Some(seconds) = self.keepalive {
             add(format!("-oServerAliveInterval={seconds}"));
         }
-        if let Some(user) = &self.user {
-            add(format!("-l{user}"));
-        }
-        if let Some(port) = self.port {
-            add(format!("-p{port}"));
-        }
-        for identity in &self.identities {
-            add(format!("-i{identity}"));
-        }
-        if self.host.starts_with('-') {
-            // Not an option, whatever it looks like; ssh itself refuses such a host.
-            add("--".to_owned());
-        }
-        add(self.host.clone());
+        argv.extend(self.destination());
         // ssh joins its words with blanks and the login shell splits them again: one word is safest.
-        add(format!("exec {}", quote::command(&boot_command(&self.common.interpreter))));
+        argv.push(format!("exec {}", quote::command(&boot_command(&self.common.interpreter))));
         argv
     }
 
@@ -342,6 +353,11 @@ impl Ssh {
             Kind::ToolUsage,
             "ssh_config has a RemoteCommand for this host: override it with the ssh option RemoteCommand=none",
         ));
+        rules.push(rule(
+            Pattern::prefix("subsystem request failed on channel "),
+            Kind::ToolUsage,
+            "ssh_config asks for a subsystem: override it with the ssh option SessionType=default",
+        ));
         let bad_option = Pattern::contains(": Bad configuration option: ");
         rules.push(rule(bad_option, Kind::ToolUsage, "check the ssh options and ssh_config"));
         for text in [
@@ -388,6 +404,13 @@ mod tests {
         assert!(!plan.argv.join(" ").contains("hunter2"));
         assert!(!format!("{plan:?}").contains("hunter2"));
         assert!(!plan.argv.contains(&"-oBatchMode=yes".to_owned()));
+    }
+
+    #[test]
+    fn the_hint_is_a_command_that_reaches_the_same_host_in_the_same_way() {
+        let ssh = Ssh::new("web1").user("bob").port(22).config("/etc/my conf").option("ProxyJump=b");
+        let hint = ssh.plan().hint.unwrap_or_default();
+        assert!(hint.contains("`ssh '-F/etc/my conf' -oProxyJump=b -lbob -p22 web1 true`"), "{hint}");
     }
 
     #[test]

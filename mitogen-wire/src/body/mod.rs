@@ -18,6 +18,7 @@
 //! | `LOAD_MODULE` 107 | [`LoadModule`] | pickle |
 //! | `GET_RESOURCE` 112, `LOAD_RESOURCE` 113 | [`GetResource`], [`LoadResource`] | pickles |
 //! | 202, ours alone | [`LoadBundle`], [`BundleEntry`] | pickle |
+//! | `CALL_SERVICE` 110 | [`CallService`], answered by [`CallResult`] | pickle |
 //! | any, when dead | [`Dead`] | text |
 
 mod bundle;
@@ -29,6 +30,7 @@ mod log;
 mod module;
 mod resource;
 mod route;
+mod service;
 
 pub use bundle::{BundleEntry, LoadBundle};
 pub use call::{CallError, CallFunction, CallResult};
@@ -39,6 +41,7 @@ pub use log::ForwardLog;
 pub use module::{GetModule, LoadModule, LoadedModule};
 pub use resource::{GetResource, LoadResource};
 pub use route::{AddRoute, DelRoute};
+pub use service::CallService;
 
 use crate::pickle::{self, Limits, PickleError};
 use crate::{ContextId, Encoding, Message, Value};

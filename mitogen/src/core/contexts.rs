@@ -62,8 +62,9 @@ impl Contexts {
         }
     }
 
-    pub(super) fn forget_expected(&mut self, id: ContextId) {
-        self.expected.remove(&id);
+    /// It will not come, or has come; says whether it was still expected.
+    pub(super) fn forget_expected(&mut self, id: ContextId) -> bool {
+        self.expected.remove(&id).is_some()
     }
 
     /// A route to a context has appeared.
@@ -86,9 +87,13 @@ impl Contexts {
         Known { info, unwanted }
     }
 
-    /// The route to a context is gone, and with it what that context was to start.
-    pub(super) fn disappear(&mut self, id: ContextId) -> Option<Arc<ContextInfo>> {
-        self.expected.retain(|_, expected| expected.info.parent.as_ref().is_none_or(|p| p.id != id));
-        self.connected.remove(&id)
+    /// The route to a context is gone, and with it what that context was to start: their ids come too.
+    pub(super) fn disappear(&mut self, id: ContextId) -> (Option<Arc<ContextInfo>>, Vec<ContextId>) {
+        let orphan = |expected: &Expected| expected.info.parent.as_ref().is_some_and(|p| p.id == id);
+        let orphans: Vec<_> = self.expected.iter().filter(|(_, e)| orphan(e)).map(|(&id, _)| id).collect();
+        for id in &orphans {
+            self.expected.remove(id);
+        }
+        (self.connected.remove(&id), orphans)
     }
 }

@@ -13,6 +13,7 @@ mod contexts;
 mod links;
 mod waiters;
 
+use crate::credit::Account;
 use crate::effect::Effect;
 use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::Event;
@@ -20,6 +21,7 @@ use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::modules::{self, Ask};
 use crate::plans;
+use crate::protocol_log;
 use crate::stats::LinkStats;
 use bytes::Bytes;
 use contexts::{Contexts, Known};
@@ -62,13 +64,22 @@ impl Core {
 
     // ---- contexts and links ---------------------------------------------------------------
 
-    /// An id for a context about to be started.
-    pub(crate) fn allocate_id(&mut self) -> Result<ContextId, Error> {
+    /// An id for a context about to be started: by `owner`, or by this program.
+    pub(crate) fn allocate_id(&mut self, owner: Option<ContextId>) -> Result<ContextId, Error> {
         self.check_open()?;
-        self.machine.allocate_id().map_err(|error| Error::Local {
+        let id = match owner {
+            Some(owner) => self.machine.allocate_id_for(owner),
+            None => self.machine.allocate_id(),
+        };
+        id.map_err(|error| Error::Local {
             what: "number another context",
             source: std::io::Error::other(error),
         })
+    }
+
+    /// The attempt to start a context has come to nothing.
+    pub(crate) fn release_id(&mut self, id: ContextId) {
+        self.machine.release_id(id);
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -96,7 +107,9 @@ impl Core {
 
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
     pub(crate) fn finish_attempt(&mut self, id: ContextId) {
-        self.contexts.forget_expected(id);
+        if self.contexts.forget_expected(id) {
+            self.machine.release_id(id);
+        }
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
@@ -106,7 +119,7 @@ impl Core {
             self.shut_down(id);
             self.forget(reply);
         } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
-            self.contexts.forget_expected(id);
+            self.finish_attempt(id);
         }
     }
 
@@ -176,15 +189,26 @@ impl Core {
         handle: Handle,
         body: (Encoding, Bytes),
     ) -> Result<(), Error> {
-        self.check_open()?;
-        if dst != self.machine.id() && self.machine.route(dst).is_none() {
-            return Err(Error::Lost {
-                context: ContextLabel { id: dst, name: self.name_of(dst) },
-                hop: String::new(),
-                reason: LostReason::Disconnected,
-            });
-        }
+        self.check_way(dst)?;
         self.machine.send(dst, handle, body);
+        Ok(())
+    }
+
+    /// Sends a message that pays from an account, which hears what comes to its credit handle.
+    pub(crate) fn send_for_credit(
+        &mut self,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+        account: &Arc<Account>,
+    ) -> Result<(), Error> {
+        self.check_way(dst)?;
+        let credit = account.handle(|| {
+            let credit = self.machine.open_credit(dst);
+            self.waiters.insert(credit, Waiter::Credit(Arc::clone(account)));
+            credit
+        });
+        self.machine.send_with_reply(dst, handle, body, credit);
         Ok(())
     }
 
@@ -241,7 +265,10 @@ impl Core {
     pub(crate) fn drain(&mut self, effects: &mut Vec<Effect>) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Transmit { link, message } => self.links.transmit(link, &message),
+                Output::Transmit { link, message } => {
+                    effects.extend(protocol_log::sent(link, &message).map(Effect::Sent));
+                    self.links.transmit(link, &message);
+                }
                 Output::Deliver { handle, message } => self.deliver(handle, message, effects),
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
@@ -268,8 +295,11 @@ impl Core {
             plans::HANDLE => effects.push(Effect::Plan(message)),
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Credit(account)) => {
+                    effects.push(Effect::Credit(account, Reply::Message(message)))
+                }
                 Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Message(message))),
-                Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+                Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
             },
         }
@@ -292,7 +322,8 @@ impl Core {
     fn close_waiter(&mut self, handle: Handle, reason: Closed, effects: &mut Vec<Effect>) {
         match self.waiters.remove(handle) {
             Some(Waiter::Answer(waiter)) => effects.push(Effect::Answer(waiter, Reply::Closed(reason))),
-            Some(Waiter::Abandoned(id)) => self.contexts.forget_expected(id),
+            Some(Waiter::Credit(account)) => effects.push(Effect::Credit(account, Reply::Closed(reason))),
+            Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
             Some(Waiter::Queue(_)) | None => {}
         }
@@ -317,7 +348,11 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
-        let Some(info) = self.contexts.disappear(context) else { return };
+        let (info, orphans) = self.contexts.disappear(context);
+        for orphan in orphans {
+            self.machine.release_id(orphan);
+        }
+        let Some(info) = info else { return };
         // A neighbour's reason was set by its link.
         info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
         if info.parent.is_some() {
@@ -327,8 +362,24 @@ impl Core {
         effects.push(Effect::Tell(Event::Lost { context: info.label(), reason }));
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn check_way(&self, dst: ContextId) -> Result<(), Error> {
+        self.check_open()?;
+        if dst != self.machine.id() && self.machine.route(dst).is_none() {
+            return Err(self.lost_error(dst));
+        }
+        Ok(())
+    }
+
+    /// The error of what cannot be sent to a context, or cannot be answered by it any more.
+    pub(crate) fn lost_error(&self, id: ContextId) -> Error {
+        let context = ContextLabel { id, name: self.name_of(id) };
+        Error::Lost { context, hop: String::new(), reason: LostReason::Disconnected }
     }
 
     pub(crate) fn name_of(&self, id: ContextId) -> Arc<str> {

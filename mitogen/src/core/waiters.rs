@@ -1,9 +1,11 @@
 //! Who waits at which handle.
 
+use crate::credit::Account;
 use crate::receiver::Queue;
 use mitogen_router::Closed;
 use mitogen_wire::{ContextId, Handle, Message};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What a waiting call is told.
@@ -20,6 +22,8 @@ pub(crate) enum Waiter {
     Abandoned(ContextId),
     /// A receiver, for any number of messages.
     Queue(Queue),
+    /// A sender, for what its receiver gives it leave to send.
+    Credit(Arc<Account>),
 }
 
 /// The waiters of one router.
@@ -39,6 +43,7 @@ impl Waiters {
     pub(super) fn take(&mut self, handle: Handle) -> Option<Waiter> {
         match self.0.get(&handle)? {
             Waiter::Queue(queue) => Some(Waiter::Queue(queue.clone())),
+            Waiter::Credit(account) => Some(Waiter::Credit(Arc::clone(account))),
             Waiter::Answer(_) | Waiter::Abandoned(_) => self.0.remove(&handle),
         }
     }

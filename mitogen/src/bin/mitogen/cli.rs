@@ -3,8 +3,14 @@
 //! The options common to all commands may stand before and behind the command's name. They are therefore declared
 //! in both places and merged, what stands later winning (clap's own global options would drop the earlier ones).
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use std::{path::PathBuf, time::Duration};
+mod common;
+mod values;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+pub(crate) use common::{Common, Form, HostKeyPolicy, When};
+use std::path::PathBuf;
+pub(crate) use values::is_identifier;
+use values::keyword;
 
 const AFTER_HELP: &str = "\
 Targets:
@@ -58,6 +64,7 @@ pub(crate) struct Cli {
 #[command(args_override_self = true)]
 pub(crate) enum Command {
     Call(CallArgs),
+    Run(RunArgs),
     Exec(ExecArgs),
     Ping(PingArgs),
     Tree(TreeArgs),
@@ -72,6 +79,7 @@ impl Cli {
         let Self { common, mut command } = self;
         let later = match &mut command {
             Command::Call(args) => std::mem::take(&mut args.common),
+            Command::Run(args) => std::mem::take(&mut args.common),
             Command::Exec(args) => std::mem::take(&mut args.common),
             Command::Ping(args) => std::mem::take(&mut args.common),
             Command::Tree(args) => std::mem::take(&mut args.common),
@@ -116,6 +124,39 @@ pub(crate) struct CallArgs {
     pub(crate) common: Common,
 }
 
+/// Run a function of a program in one file in every target.
+///
+/// SCRIPT becomes the targets' `__main__`, up to its line `if __name__ == "__main__":`, which it must have; FUNC is
+/// called there. What it imports and a target does not have is sent there: from beside the script, from below every
+/// --path, and from the active virtualenv. -v shows what was sent to whom.
+#[derive(Args, Debug)]
+#[command(
+    args_override_self = true,
+    after_long_help = "\
+Examples:
+  mitogen -t ssh:web1 run install_app.py
+  mitogen -t 'ssh:web[01-20]' run install_app.py install 1.4.2
+  mitogen -t ssh:web1 -v --path lib run report.py main --kw days=7"
+)]
+pub(crate) struct RunArgs {
+    /// The program
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) script: PathBuf,
+    /// The function: FUNCTION or Class.method [default: main]
+    pub(crate) func: Option<String>,
+    /// An argument: JSON if it reads as JSON, else a string
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    pub(crate) args: Vec<String>,
+    /// A keyword argument; VALUE is read like an ARG
+    #[arg(long, value_name = "NAME=VALUE", value_parser = keyword, allow_hyphen_values = true)]
+    pub(crate) kw: Vec<(String, String)>,
+    /// Take every ARG and VALUE as a string
+    #[arg(long)]
+    pub(crate) str: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// Run a command in every target; its output and its status come back.
 ///
 /// On a single target the remote command's stdout and stderr are relayed byte for byte, and its status is ours. A
@@ -123,7 +164,10 @@ pub(crate) struct CallArgs {
 /// of its target. Everything behind the first word belongs to the remote command.
 ///
 /// The output is gathered in memory and shown when the command has ended: one that never ends, or prints without
-/// end, is none for this. Its stdin is empty.
+/// end, is none for this.
+///
+/// Its stdin is empty unless --stdin says otherwise: our own is never read unasked, so that a loop that reads a list
+/// of hosts keeps its list. What is given is read whole, then sent to every target.
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,
@@ -131,7 +175,9 @@ pub(crate) struct CallArgs {
 Examples:
   mitogen -t ssh:web1 exec uname -a
   mitogen exec -- sh -c 'echo out; echo err >&2; exit 3'
-  mitogen -t 'ssh:web[01-20]' -b exec --shell 'df -h / | tail -1'"
+  mitogen -t 'ssh:web[01-20]' -b exec --shell 'df -h / | tail -1'
+  mitogen -t ssh:db1 exec --stdin dump.sql psql shop
+  tar c . | mitogen -t ssh:web1 exec --stdin - -- tar x -C /srv/www"
 )]
 pub(crate) struct ExecArgs {
     /// The command and its arguments, passed on as they are, without a shell
@@ -146,6 +192,9 @@ pub(crate) struct ExecArgs {
     /// Run STRING with the target's /bin/sh instead
     #[arg(long, value_name = "STRING", conflicts_with = "command", allow_hyphen_values = true)]
     pub(crate) shell: Option<String>,
+    /// What the command reads: the bytes of FILE, up to 64 MiB; `-` is our own stdin [default: nothing]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) stdin: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -223,190 +272,11 @@ pub(crate) struct ManArgs {
     pub(crate) command: Option<String>,
 }
 
-/// The options that every command takes.
-#[derive(Args, Debug, Default, Clone)]
-pub(crate) struct Common {
-    /// Where to work; repeatable, with ranges: ssh:web[01-20]
-    #[arg(short, long, value_name = "TARGET", help_heading = "Targets")]
-    pub(crate) target: Vec<String>,
-    /// A file with a target a line (`-`: stdin); # starts a comment
-    #[arg(long, value_name = "FILE", help_heading = "Targets", value_hint = ValueHint::FilePath)]
-    pub(crate) targets_file: Vec<PathBuf>,
-    /// How many targets at once [default: 32]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Targets")]
-    pub(crate) forks: Option<u32>,
-    /// The remote interpreter, at every hop [default: the first found of python3, python, python2, platform-python]
-    #[arg(long, value_name = "PATH", help_heading = "Targets")]
-    pub(crate) python: Option<String>,
-
-    /// How long a connection may take [default: 30]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Deadlines")]
-    pub(crate) connect_timeout: Option<Duration>,
-    /// How long a call may take [default: for ever]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Deadlines")]
-    pub(crate) timeout: Option<Duration>,
-
-    /// Ask for the login password, once, on the terminal
-    #[arg(long, help_heading = "Connection")]
-    pub(crate) ask_pass: bool,
-    /// Read the login password from the first line of FILE
-    #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
-    pub(crate) password_file: Option<PathBuf>,
-    /// What to do about unknown and changed host keys [default: enforce]
-    #[arg(long, value_name = "POLICY", help_heading = "Connection")]
-    pub(crate) host_keys: Option<HostKeyPolicy>,
-    /// The ssh_config to use instead of the user's
-    #[arg(short = 'F', long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
-    pub(crate) ssh_config: Option<PathBuf>,
-    /// An option for ssh, as in ssh_config; repeatable
-    #[arg(short = 'o', long, value_name = "K=V", value_parser = ssh_option, help_heading = "Connection")]
-    pub(crate) ssh_option: Vec<String>,
-    /// The private key to log in with
-    #[arg(short = 'i', long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
-    pub(crate) identity: Option<PathBuf>,
-    /// Send frames without signatures
-    #[arg(long, help_heading = "Connection")]
-    pub(crate) unsigned: bool,
-    /// The agent to start at the far end [default: builtin]
-    #[arg(long, value_name = "AGENT", help_heading = "Connection")]
-    pub(crate) agent: Option<Agent>,
-
-    /// The form of the results: text; one JSON document; a JSON line for each result as it arrives [default: text]
-    #[arg(long, value_name = "FORM", help_heading = "Output")]
-    pub(crate) output: Option<Form>,
-    /// The same as --output json
-    #[arg(long, help_heading = "Output", conflicts_with = "output")]
-    pub(crate) json: bool,
-    /// Gather identical results under one heading
-    #[arg(short = 'b', long, help_heading = "Output")]
-    pub(crate) gather: bool,
-    /// When to use colours (NO_COLOR is honoured) [default: auto]
-    #[arg(long, value_name = "WHEN", help_heading = "Output")]
-    pub(crate) color: Option<When>,
-    /// Show the phases of connections; -vv the protocol; -vvv frames, without payloads
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub(crate) verbose: u8,
-    /// Show results and errors only: no progress, no logs, no remote output
-    #[arg(short, long, help_heading = "Output", conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-}
-
-/// What to do about unknown and changed host keys.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HostKeyPolicy {
-    /// Refuse both
-    Enforce,
-    /// Accept and remember unknown ones, refuse changed ones
-    AcceptNew,
-    /// Accept any, remember none
-    Ignore,
-}
-
-/// The program at the far end.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Agent {
-    /// Our own
-    Builtin,
-}
-
-/// The form of the results.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// For people
-    Text,
-    /// One document
-    Json,
-    /// One line for each result
-    Jsonl,
-}
-
-/// When to use colours.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    /// On terminals, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl Common {
-    /// Options of two places: lists are joined, of single values the later wins.
-    fn merge(mut self, later: Self) -> Self {
-        self.target.extend(later.target);
-        self.targets_file.extend(later.targets_file);
-        self.ssh_option.extend(later.ssh_option);
-        // The form has two names: whichever stands later counts.
-        let (output, json) = match (later.output, later.json) {
-            (None, false) => (self.output, self.json),
-            stated => stated,
-        };
-        Self {
-            forks: later.forks.or(self.forks),
-            python: later.python.or(self.python),
-            connect_timeout: later.connect_timeout.or(self.connect_timeout),
-            timeout: later.timeout.or(self.timeout),
-            ask_pass: self.ask_pass || later.ask_pass,
-            password_file: later.password_file.or(self.password_file),
-            host_keys: later.host_keys.or(self.host_keys),
-            ssh_config: later.ssh_config.or(self.ssh_config),
-            identity: later.identity.or(self.identity),
-            unsigned: self.unsigned || later.unsigned,
-            agent: later.agent.or(self.agent),
-            output,
-            json,
-            gather: self.gather || later.gather,
-            color: later.color.or(self.color),
-            verbose: self.verbose.saturating_add(later.verbose),
-            quiet: self.quiet || later.quiet,
-            target: self.target,
-            targets_file: self.targets_file,
-            ssh_option: self.ssh_option,
-        }
-    }
-
-    /// The form of the results.
-    pub(crate) fn form(&self) -> Form {
-        if self.json { Form::Json } else { self.output.unwrap_or(Form::Text) }
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    match Duration::try_from_secs_f64(number) {
-        Ok(time) if !time.is_zero() && number < 1e9 => Ok(time),
-        _ => Err("not a time: more than 0 seconds and less than 1e9".to_owned()),
-    }
-}
-
-fn keyword(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("the form is NAME=VALUE")?;
-    match is_identifier(name) {
-        true => Ok((name.to_owned(), value.to_owned())),
-        false => Err(format!("`{name}` is no name of a Python argument")),
-    }
-}
-
-fn ssh_option(text: &str) -> Result<String, String> {
-    match text.split_once(['=', ' ']) {
-        Some((key, _)) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-            Ok(text.to_owned())
-        }
-        _ => Err("the form is KEYWORD=VALUE, as in ssh_config".to_owned()),
-    }
-}
-
-/// Whether Python could take it for a name. Non-ASCII names exist in Python 3, so letters of any script pass.
-pub(crate) fn is_identifier(text: &str) -> bool {
-    text.starts_with(|c: char| c == '_' || c.is_alphabetic())
-        && text.chars().all(|c| c == '_' || c.is_alphanumeric())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::time::Duration;
 
     fn parse(line: &[&str]) -> Result<(Common, Command), clap::Error> {
         Cli::try_parse_from([&["mitogen"], line].concat()).map(Cli::settle)

@@ -5,6 +5,8 @@ use mitogen::{ConnectError, Error, FailureKind, LostReason, Phase};
 
 /// How many of the last lines seen are worth showing.
 const SEEN: usize = 8;
+/// The same of what ssh says of a host's key: that is a text of so many lines, and only whole is it of use.
+const SEEN_OF_KEY: usize = 16;
 
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
@@ -53,17 +55,27 @@ impl From<&ConnectError> for Failure {
         } else {
             Kind::Connect
         };
-        let mut seen: Vec<String> =
-            error.last_lines.iter().rev().take(SEEN).map(|line| line.text.clone()).collect();
-        seen.reverse();
         Failure {
             hop: Some(error.hop.clone()),
             phase: Some(phase_name(error).to_owned()),
             hint: hint(error),
-            seen,
+            seen: seen(error),
             ..Failure::new(kind, error.kind.to_string())
         }
     }
+}
+
+/// The last lines that say something: frames and rulers do not.
+fn seen(error: &ConnectError) -> Vec<String> {
+    let limit = if error.is_host_key() { SEEN_OF_KEY } else { SEEN };
+    let undressed = error.last_lines.iter().map(|line| line.text.trim_matches(['@', '*', '=', '#']));
+    let speaking: Vec<&str> = undressed
+        .zip(&error.last_lines)
+        .filter(|(bare, _)| bare.chars().any(char::is_alphanumeric))
+        // Of a framed line the words; any other as it is, since the blanks in front may mean something.
+        .map(|(bare, line)| if line.text.starts_with('@') { bare.trim() } else { line.text.trim_end() })
+        .collect();
+    speaking[speaking.len().saturating_sub(limit)..].iter().map(|&line| line.to_owned()).collect()
 }
 
 /// What to try, with the options of ours that do it.
@@ -72,7 +84,8 @@ fn hint(error: &ConnectError) -> Option<String> {
         FailureKind::AuthRefused | FailureKind::SecretNeeded(_) => "--ask-pass, --password-file, --identity",
         FailureKind::HostKeyUnknown => "--host-keys accept-new",
         FailureKind::NoInterpreter | FailureKind::Exec => "--python",
-        FailureKind::TimedOut => "--connect-timeout",
+        FailureKind::TimedOut => "--connect-timeout, and `mitogen doctor` for what ssh_config sets",
+        FailureKind::NoInput | FailureKind::Background => "--ssh-option",
         _ => return error.hint.clone(),
     };
     Some(match &error.hint {

@@ -44,6 +44,24 @@ pub(crate) struct Fleet {
     pub(crate) interrupt: Interrupt,
 }
 
+/// How many targets at once the limit of open files allows. That it is fewer than was asked for shows at `-v`.
+pub(crate) fn affordable(forks: usize) -> usize {
+    /// What this process has open itself, and what connecting opens for a moment.
+    const OWN: u64 = 24;
+    /// What a target needs at most: a socket, a pipe, a process and both ends of a terminal.
+    const EACH: u64 = 5;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(most) = limit.map(|limit| limit.saturating_sub(OWN) / EACH) else { return forks };
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    if most < forks {
+        tracing::info!(
+            "{most} targets at once, not {forks}: no more than {} files may be open (ulimit -n)",
+            limit.unwrap_or_default()
+        );
+    }
+    forks.min(most)
+}
+
 /// How a run ended, before all of its targets were done.
 enum Cut {
     /// The user interrupted it.

@@ -1,7 +1,12 @@
 //! The contexts on the ways to all targets: what several share is connected once, and goes with the last
 //! that needs it.
 
-use crate::{fleet::Place, logs::Names, outcome::Failure, target::Target};
+use crate::{
+    fleet::Place,
+    logs::{Names, PHASES},
+    outcome::Failure,
+    target::Target,
+};
 use mitogen::{Context, Error, Method, Phase, Router};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -112,13 +117,13 @@ impl Grove {
 
     async fn connect(&self, via: Option<&Context>, method: &Method, target: &str) -> Result<Context, Error> {
         let mut observe = |phase: Phase, at: Duration| {
-            tracing::info!(target: "mitogen::connect", "{target}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
+            tracing::info!(target: PHASES, "{target}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
         };
         let context = match via {
             None => self.router.connect_observed(method.clone(), &mut observe).await?,
             Some(via) => via.connect_observed(method.clone(), &mut observe).await?,
         };
-        tracing::info!(target: "mitogen::connect", "{target}: connected");
+        tracing::info!(target: PHASES, "{target}: connected");
         Ok(context)
     }
 }

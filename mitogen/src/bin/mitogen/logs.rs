@@ -23,6 +23,9 @@ use tracing_subscriber::{
 /// The events that carry what contexts log and print.
 const REMOTE: &str = "mitogen::remote";
 
+/// The phases of connections as this command tells them; the library's own events say the same, and more.
+pub(crate) const PHASES: &str = "mitogen::connect";
+
 /// Which context belongs to which target. A cheap handle.
 #[derive(Clone, Default)]
 pub(crate) struct Names(Arc<Mutex<BTreeMap<u64, String>>>);
@@ -53,7 +56,10 @@ pub(crate) fn start(console: &Console, verbosity: u8, names: &Names) {
         .with_ansi(console.err.is_on())
         .with_timer(SinceStart(std::time::Instant::now()))
         .with_writer(move || Notes(for_notes.clone(), Vec::new()))
-        .with_filter(filter_fn(move |meta| meta.target() != REMOTE && *meta.level() <= level));
+        .with_filter(filter_fn(move |meta| {
+            let twice = meta.target() == PHASES && level >= LevelFilter::DEBUG;
+            meta.target() != REMOTE && *meta.level() <= level && !twice
+        }));
     // Printed lines come at level INFO. They are wanted even where log records of that level are not, so the
     // records are told apart when they come.
     let needed = if console.is_quiet() { LevelFilter::OFF } else { level.max(LevelFilter::INFO) };

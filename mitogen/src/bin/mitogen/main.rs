@@ -35,7 +35,7 @@ use console::Console;
 use fleet::{Fleet, Task};
 use outcome::exit;
 use password::{Password, Unasked};
-use std::{io, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 fn main() -> ExitCode {
     let (common, command) = Cli::parse().settle();
@@ -64,13 +64,23 @@ enum Fault {
 
 fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault> {
     let timeout = common.timeout;
+    let mut script = None;
     let task = match command {
         Command::Completions(args) => return print(console, &command::generated::completions(&args)),
         Command::Man(args) => {
             return print(console, &command::generated::man(&args).map_err(Fault::Usage)?);
         }
+        Command::Run(args) => {
+            let (path, args) = command::run::call(args).map_err(Fault::Usage)?;
+            script = Some(path);
+            Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?)
+        }
         Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
-        Command::Exec(args) => Task::Work(command::exec::work(args, timeout)),
+        Command::Exec(args) if is_stdin(&args.stdin) && is_stdin(&common.targets_file) => {
+            let why = "stdin can be read only once: by --targets-file, or by --stdin";
+            return Err(Fault::Usage(why.to_owned()));
+        }
+        Command::Exec(args) => Task::Work(command::exec::work(args, timeout).map_err(Fault::Usage)?),
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
@@ -89,8 +99,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     let status = runtime.block_on(async {
         let password = password(&common).await?;
         let interrupt = interrupt::Interrupt::watch();
-        let router = mitogen::Router::builder()
-            .signed(!common.unsigned)
+        let router = modules(mitogen::Router::builder().signed(!common.unsigned), &common, script.as_deref())
             .build()
             .map_err(|error| Fault::Ours(error.to_string()))?;
         let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
@@ -99,13 +108,31 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .map(|target| connect::place(target, &common, password.as_ref()))
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
-        let forks = common.forks.unwrap_or(32) as usize;
+        let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
         let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
         Ok(fleet.run(report).await)
     });
     // A thread that still waits for the terminal is no reason to wait.
     runtime.shutdown_background();
     status
+}
+
+/// Where modules for the targets are: beside the script, below each `--path`, in the active virtualenv.
+fn modules(
+    mut builder: mitogen::RouterBuilder,
+    common: &Common,
+    script: Option<&std::path::Path>,
+) -> mitogen::RouterBuilder {
+    for path in &common.path {
+        builder = builder.module_path(path);
+    }
+    if let Some(root) = std::env::var_os("VIRTUAL_ENV") {
+        builder = builder.virtualenv(root);
+    }
+    match script {
+        Some(script) => builder.script(script),
+        None => builder,
+    }
 }
 
 /// The login password, if one is to be used: asked once for all targets.
@@ -126,6 +153,11 @@ async fn password(common: &Common) -> Result<Option<Password>, Fault> {
             "--ask-pass: the terminal gave no password: {error}; there is --password-file"
         ))),
     }
+}
+
+/// Whether one of these names our own standard input.
+fn is_stdin<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> bool {
+    paths.into_iter().any(|path| path.as_os_str() == "-")
 }
 
 fn print(console: &Console, text: &[u8]) -> Result<u8, Fault> {

@@ -128,6 +128,9 @@ fn first_line(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Resul
     if text.contains('\0') {
         return Err(invalid("the password holds a NUL"));
     }
+    if text.contains(|c: char| c.is_control() && c != '\t') {
+        return Err(invalid("the password holds a control character, which cannot be typed on a terminal"));
+    }
     let password = Password(Arc::new(Zeroizing::new(text.to_owned())));
     buffer.zeroize();
     Ok(password)
@@ -160,6 +163,7 @@ mod tests {
         assert!(read(&[]).unwrap_err().contains("no password"));
         assert!(read(&["\nsecret\n"]).unwrap_err().contains("no password"));
         assert!(read(&["a\0b\n"]).unwrap_err().contains("NUL"));
+        assert!(read(&["a\x03b\n"]).unwrap_err().contains("control character"));
         let long = "x".repeat(1024);
         assert!(read(&[long.as_str(); 5]).unwrap_err().contains("too long"));
     }

@@ -1,7 +1,7 @@
 //! Ranges in target names: `ssh:web[01-20]`, `ssh:db[1,3,7-9]`, and the way back.
 
 use crate::target::Malformed;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// The most targets that one text may stand for: a slip of the finger must not fill the memory.
 const LIMIT: usize = 100_000;
@@ -41,34 +41,56 @@ pub(crate) fn starts_range(text: &str) -> bool {
     group(text).is_some()
 }
 
-/// Folds names that differ in one number only: `web01 web02 web03 db` becomes `web[01-03]`, `db`.
+/// Folds names that differ in one number only: `web01 web02 web03 db` becomes `web[01-03]`, `db`. Whatever number
+/// that is: of a name, an address, a port, an option, at any hop; the last one that folds is taken.
 /// The order is that of each group's first name.
 pub(crate) fn fold(names: &[String]) -> Vec<String> {
+    let mut folded: Vec<(usize, String)> = Vec::new();
+    let mut rest: Vec<usize> = (0..names.len()).collect();
+    let most = names.iter().map(|name| digit_runs(name).len()).max().unwrap_or_default();
+    for nth_last in 0..most {
+        rest = fold_at(names, &rest, nth_last, &mut folded);
+    }
+    folded.extend(rest.into_iter().map(|index| (index, names[index].clone())));
+    folded.sort();
+    folded.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Folds those names that differ in their last number but so many; gives the others back.
+fn fold_at(
+    names: &[String],
+    indices: &[usize],
+    nth_last: usize,
+    folded: &mut Vec<(usize, String)>,
+) -> Vec<usize> {
     // Head, tail and width of the number; number and index of each member.
     type Group<'a> = (&'a str, &'a str, usize);
     let mut groups: BTreeMap<Group<'_>, Vec<(u64, usize)>> = BTreeMap::new();
-    let mut folded: Vec<(usize, String)> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match last_number(name) {
-            Some((head, digits, tail)) => {
-                let number = digits.parse().unwrap_or(u64::MAX);
-                // Zero-padded numbers fold with their own width, others with any width.
-                let width = if digits.len() > 1 && digits.starts_with('0') { digits.len() } else { 0 };
-                let group = match groups.contains_key(&(head, tail, digits.len())) {
-                    true => (head, tail, digits.len()),
-                    false => (head, tail, width),
-                };
-                groups.entry(group).or_default().push((number, index));
-            }
-            None => folded.push((index, name.clone())),
-        }
+    let mut rest = Vec::new();
+    for &index in indices {
+        let name = &names[index];
+        let runs = digit_runs(name);
+        let run = runs.len().checked_sub(nth_last + 1).map(|at| runs[at].clone());
+        // A number past u64 could not be printed back.
+        let Some((run, number)) = run.and_then(|run| Some((run.clone(), name[run].parse().ok()?))) else {
+            rest.push(index);
+            continue;
+        };
+        let (head, digits, tail) = (&name[..run.start], &name[run.clone()], &name[run.end..]);
+        // Zero-padded numbers fold with their own width, others with any width.
+        let width = if digits.len() > 1 && digits.starts_with('0') { digits.len() } else { 0 };
+        let group = match groups.contains_key(&(head, tail, digits.len())) {
+            true => (head, tail, digits.len()),
+            false => (head, tail, width),
+        };
+        groups.entry(group).or_default().push((number, index));
     }
     for ((head, tail, width), mut members) in groups {
         let first = members.iter().map(|&(_, index)| index).min().unwrap_or_default();
         members.sort_unstable();
         members.dedup_by_key(|&mut (number, _)| number);
         if let [(_, index)] = members[..] {
-            folded.push((index, names[index].clone()));
+            rest.push(index);
             continue;
         }
         let mut runs: Vec<(u64, u64)> = Vec::new();
@@ -87,8 +109,30 @@ pub(crate) fn fold(names: &[String]) -> Vec<String> {
             .collect();
         folded.push((first, format!("{head}[{}]{tail}", inside.join(","))));
     }
-    folded.sort();
-    folded.into_iter().map(|(_, name)| name).collect()
+    rest.sort_unstable();
+    rest
+}
+
+/// Where the numbers of a name stand. Escapes and bracketed addresses have none.
+fn digit_runs(name: &str) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    if name.contains('[') {
+        return runs;
+    }
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        while at < bytes.len() && bytes[at].is_ascii_digit() {
+            at += 1;
+        }
+        if at > start {
+            runs.push(start..at);
+        } else {
+            at += if bytes[at] == b'%' { 3 } else { 1 };
+        }
+    }
+    runs
 }
 
 /// Splits `[inside]behind`, if `inside` looks like a range.
@@ -117,24 +161,6 @@ fn numbers(inside: &str) -> Result<Vec<String>, String> {
         all.extend((start..=end).map(|number| format!("{number:0width$}")));
     }
     Ok(all)
-}
-
-/// Splits around the last number of a name: `web01.lan` into `web`, `01`, `.lan`. The options and the port of the
-/// last hop are no place to fold, and neither is an address.
-fn last_number(name: &str) -> Option<(&str, &str, &str)> {
-    let last_hop = name.rfind('/').map_or(0, |at| at + 1);
-    let name_start = name[last_hop..].find(':').map(|at| last_hop + at + 1)?;
-    let stop = name[name_start..].find(['?', ':', '[']).map_or(name.len(), |at| name_start + at);
-    let within = &name[name_start..stop];
-    if within.contains('%') || within.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return None;
-    }
-    let end = within.rfind(|c: char| c.is_ascii_digit())? + 1;
-    let start = within[..end].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
-    let (start, end) = (name_start + start, name_start + end);
-    // A number past u64 could not be printed back.
-    name[start..end].parse::<u64>().ok()?;
-    Some((&name[..start], &name[start..end], &name[end..]))
 }
 
 #[cfg(test)]
@@ -184,7 +210,16 @@ mod tests {
         assert_eq!(fold(&names("ssh:web08 ssh:web09 ssh:web10")), ["ssh:web[08-10]"]);
         assert_eq!(fold(&names("ssh:a@web1.lan:22 ssh:a@web2.lan:22")), ["ssh:a@web[1-2].lan:22"]);
         assert_eq!(fold(&names("local local?python=python3")), ["local", "local?python=python3"]);
-        assert_eq!(fold(&names("ssh:10.0.0.1 ssh:10.0.0.2")), ["ssh:10.0.0.1", "ssh:10.0.0.2"]);
+        assert_eq!(fold(&names("ssh:10.0.0.1 ssh:10.0.0.2")), ["ssh:10.0.0.[1-2]"]);
+        assert_eq!(
+            fold(&names("ssh:h1/local ssh:h2/local ssh:h2/ssh:x")),
+            ["ssh:h[1-2]/local", "ssh:h2/ssh:x"]
+        );
+        assert_eq!(
+            fold(&names("local?python=%2Fpy3.1 local?python=%2Fpy3.2")),
+            ["local?python=%2Fpy3.[1-2]"]
+        );
+        assert_eq!(fold(&names("ssh:[::1]:22 ssh:[::2]:22")), ["ssh:[::1]:22", "ssh:[::2]:22"]);
     }
 
     proptest::proptest! {

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::Form,
+    command::tree::{self, Row},
     console::{Console, harmless},
     outcome::{Answer, Failure, Kind, Outcome},
     range,
@@ -20,6 +21,8 @@ pub(crate) struct Report {
     total: usize,
     /// Which outcome is shown next, as text.
     next: usize,
+    /// The contexts on the ways to all targets: as text they are one tree, shown at the end.
+    tree: Vec<Row>,
     /// Outcomes that wait: for an earlier one, or for the end. By index.
     waiting: BTreeMap<usize, Outcome>,
     /// What failed so far.
@@ -36,6 +39,7 @@ impl Report {
             gather,
             total,
             next: 0,
+            tree: Vec::new(),
             waiting: BTreeMap::new(),
             failures: Vec::new(),
             arrived: 0,
@@ -63,6 +67,13 @@ impl Report {
         if self.form == Form::Jsonl {
             return self.console.result(format!("{}\n", outcome.json()).as_bytes());
         }
+        let outcome = match outcome.answer {
+            Some(Answer::Tree(rows)) if self.form == Form::Text => {
+                self.tree.extend(rows);
+                Outcome { answer: None, ..outcome }
+            }
+            _ => outcome,
+        };
         self.waiting.insert(index, outcome);
         if self.form == Form::Text && !self.gather {
             while let Some(outcome) = self.waiting.remove(&self.next) {
@@ -80,6 +91,9 @@ impl Report {
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.finished, true) {
             return Ok(());
+        }
+        if !self.tree.is_empty() {
+            self.console.result(format!("{}\n", tree::text(&self.tree)).as_bytes())?;
         }
         let outcomes: Vec<Outcome> = std::mem::take(&mut self.waiting).into_values().collect();
         match self.form {
@@ -140,21 +154,27 @@ impl Report {
             let command_ended = matches!(first.answer, Some(Answer::Output { .. }));
             let told = matches!(first.answer, Some(Answer::Findings(_)));
             if !told && (several || !command_ended) {
-                self.console.note(self.describe(&name, failure).as_bytes());
+                self.console.note(self.describe(&name, failure, group.len()).as_bytes());
             }
         }
         Ok(())
     }
 
-    /// A failure, for people: the traceback, what happened and where, the last lines seen, what to try.
-    fn describe(&self, target: &str, failure: &Failure) -> String {
+    /// A failure, for people: what happened and where, the last lines seen, what to try. The traceback stands in
+    /// front of it, as Python has it; of several targets the name has to come first.
+    fn describe(&self, target: &str, failure: &Failure, count: usize) -> String {
         let paint = self.console.err;
-        let mut text = String::new();
-        if let Some(traceback) = &failure.traceback {
-            text.push_str("Traceback (most recent call last):\n");
-            for line in traceback.lines() {
-                text.push_str(&format!("{}\n", paint.faint(&harmless(line))));
+        let indent = if self.total > 1 { "  " } else { "" };
+        let mut traceback = String::new();
+        if let Some(lines) = &failure.traceback {
+            traceback.push_str(&format!("{indent}Traceback (most recent call last):\n"));
+            for line in lines.lines() {
+                traceback.push_str(&format!("{indent}{}\n", paint.faint(&harmless(line))));
             }
+        }
+        let mut text = String::new();
+        if self.total == 1 {
+            text.push_str(&std::mem::take(&mut traceback));
         }
         let message = match (&failure.type_name, failure.message.as_str()) {
             (Some(name), "") => name.clone(),
@@ -170,7 +190,10 @@ impl Report {
         ));
         if let Some(phase) = &failure.phase {
             match &failure.hop {
-                Some(hop) if hop != target => text.push_str(&format!(" (hop {hop}, phase {phase})")),
+                // Alike as they are, their hops have names of their own.
+                Some(hop) if hop != target && count == 1 => {
+                    text.push_str(&format!(" (hop {hop}, phase {phase})"))
+                }
                 _ => text.push_str(&format!(" (phase {phase})")),
             }
         }
@@ -178,6 +201,7 @@ impl Report {
         for line in lines {
             text.push_str(&format!("  {}\n", harmless(line)));
         }
+        text.push_str(&traceback);
         for line in &failure.seen {
             text.push_str(&format!("  {}\n", paint.faint(&format!("| {}", harmless(line)))));
         }

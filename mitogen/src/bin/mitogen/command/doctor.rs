@@ -21,7 +21,7 @@ use std::{
 pub(crate) struct Finding {
     phase: &'static str,
     verdict: Verdict,
-    /// How long it took; absent when it was not reached, or there was nothing to do.
+    /// How long it took; absent when it was not reached, was part of another, or there was nothing to do.
     took: Option<Duration>,
     /// What was seen.
     detail: Option<String>,
@@ -43,6 +43,8 @@ enum Verdict {
 
 /// The phases, in their order.
 const PHASES: [&str; 6] = ["resolve", "auth", "interpreter", "first stage", "agent", "first call"];
+/// What the time of a login includes.
+const LOGIN: &str = "with the login shell, which looks for an interpreter";
 const RESOLVE: usize = 0;
 const AUTH: usize = 1;
 const INTERPRETER: usize = 2;
@@ -145,6 +147,12 @@ impl Doctor {
             let mut pairs = output.lines().filter_map(|line| line.split_once(' '));
             pairs.find(|(name, value)| *name == key && *value != "none").map(|(_, value)| value.to_owned())
         };
+        if let Some((name, value, remedy)) = obstacle(&output) {
+            let mut failure =
+                Failure::new(Kind::Connect, format!("ssh_config sets {name} {value} for this host"));
+            failure.hint = Some(format!("-o {name}={remedy}: nothing can be run there otherwise"));
+            return sheet.failed(RESOLVE, start.elapsed(), &failure);
+        }
         let host = get("hostname").unwrap_or_else(|| to.host.clone());
         let port = get("port").and_then(|port| port.parse().ok()).or(to.port).unwrap_or(22);
         let user = get("user").map(|user| format!(", user {user}")).unwrap_or_default();
@@ -165,6 +173,22 @@ impl Doctor {
             }
         }
     }
+}
+
+/// What ssh is told to do that leaves no room for us, by `ssh -G`: the option, its value, and a better one.
+fn obstacle(settings: &str) -> Option<(&'static str, &str, &'static str)> {
+    const GOOD: [(&str, &str); 4] = [
+        ("SessionType", "default"),
+        ("StdinNull", "no"),
+        ("ForkAfterAuthentication", "no"),
+        ("RemoteCommand", "none"),
+    ];
+    settings.lines().filter_map(|line| line.split_once(' ')).find_map(|(name, value)| {
+        let &(option, good) = GOOD.iter().find(|(option, _)| option.eq_ignore_ascii_case(name))?;
+        // Older releases print yes and no as true and false.
+        let fine = value == good || good == "no" && value == "false";
+        (!fine).then_some((option, value, good))
+    })
 }
 
 /// The first call: a function that every Python has.
@@ -224,9 +248,17 @@ impl Sheet {
         for (at, &took) in took.iter().enumerate().take(reached).skip(AUTH) {
             match at {
                 AUTH if is_local => self.nothing_to_do(AUTH, "this machine"),
+                AUTH => self.ok(at, took, Some(LOGIN.to_owned())),
+                INTERPRETER if !is_local => self.found_at_login(),
                 _ => self.ok(at, took, None),
             }
         }
+    }
+
+    /// The login shell looks for the interpreter: when it says that it has begun, it has ended.
+    fn found_at_login(&mut self) {
+        let finding = &mut self.0[INTERPRETER];
+        *finding = Finding { verdict: Verdict::Ok, ..finding.clone() };
     }
 
     /// The hop before told only that all went well.
@@ -253,7 +285,15 @@ impl Sheet {
             }
             _ => AUTH,
         };
-        self.failed(at, elapsed.saturating_sub(before), failure);
+        let took = elapsed.saturating_sub(before);
+        if at > AUTH && self.0[AUTH].verdict == Verdict::NotReached {
+            // What came behind it has shown that the login went well.
+            self.ok(AUTH, took, Some(LOGIN.to_owned()));
+            self.failed(at, Duration::ZERO, failure);
+            self.0[at].took = None;
+            return;
+        }
+        self.failed(at, took, failure);
     }
 
     /// The rows as an answer. What comes behind a failure was not reached.
@@ -319,4 +359,18 @@ pub(crate) fn table(findings: &[Finding], paint: Paint) -> String {
     }
     text.pop();
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_ssh_that_leave_no_room_are_found() {
+        let fine = "host web1\nsessiontype default\nstdinnull no\nforkafterauthentication no\n";
+        assert_eq!(obstacle(fine), None);
+        assert_eq!(obstacle("stdinnull false\nremotecommand none\n"), None);
+        assert_eq!(obstacle("user a\nsessiontype none\n"), Some(("SessionType", "none", "default")));
+        assert_eq!(obstacle("remotecommand tmux new -A\n"), Some(("RemoteCommand", "tmux new -A", "none")));
+    }
 }

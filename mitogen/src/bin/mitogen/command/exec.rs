@@ -6,10 +6,18 @@ use crate::{
     outcome::{Answer, Failure, Kind},
 };
 use mitogen::{Command, Context, Error};
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
 
 /// The work that the arguments ask for.
-pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Work {
+///
+/// # Errors
+/// Its input cannot be read, or is too much.
+pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Result<Work, String> {
     let (mut command, name) = match args.shell {
         Some(text) => (Command::shell(text), "sh".to_owned()),
         None => {
@@ -22,7 +30,27 @@ pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Work {
     if let Some(timeout) = timeout {
         command = command.timeout(timeout);
     }
-    Work::Exec { command, name }
+    if let Some(path) = args.stdin {
+        let input = input(&path).map_err(|error| format!("--stdin: {}: {error}", path.display()))?;
+        command = command.stdin(input);
+    }
+    Ok(Work::Exec { command, name })
+}
+
+/// The most that a command may be given to read. It travels in one message to each target.
+const LIMIT: u64 = 64 << 20;
+
+fn input(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match path == Path::new("-") {
+        true => io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes)?,
+        false => File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?,
+    };
+    if bytes.len() as u64 > LIMIT {
+        let why = format!("it holds more than {} MiB, the most that a command can be given", LIMIT >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
 }
 
 /// Runs the command and waits for its end.

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod generated;
 pub(crate) mod ping;
+pub(crate) mod run;
 pub(crate) mod tree;
 
 use crate::outcome::{Answer, Failure};

@@ -1,9 +1,9 @@
-//! `mitogen tree`: the contexts on the way to a target.
+//! `mitogen tree`: the contexts on the ways to all targets.
 
 use super::Gave;
 use crate::{console::harmless, json, outcome::Answer};
 use mitogen::{Call, Context, ContextId, Error};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// One context.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,18 +60,32 @@ async fn look(context: &Context, timeout: Option<Duration>) -> Result<Seen, Erro
     }
 }
 
-/// A line for each context, those behind others further in.
+/// A line for each context, those behind others below them and further in. The rows may be those of several
+/// targets: what these share is there once.
 pub(crate) fn text(rows: &[Row]) -> String {
-    let lines: Vec<String> = rows
-        .iter()
-        .enumerate()
-        .map(|(depth, row)| {
-            let indent = "  ".repeat(depth);
-            let Row { id, hop, pid, user, host, interpreter, version, .. } = row;
-            harmless(&format!("{indent}{hop}  id {id}  pid {pid}  {user}@{host}  {interpreter} ({version})"))
-        })
-        .collect();
+    let mut lines = Vec::new();
+    let mut seen = BTreeSet::new();
+    add_children(ContextId::CONTROLLER, rows, 0, &mut seen, &mut lines);
     lines.join("\n")
+}
+
+fn add_children(
+    parent: ContextId,
+    rows: &[Row],
+    depth: usize,
+    seen: &mut BTreeSet<ContextId>,
+    lines: &mut Vec<String>,
+) {
+    for row in rows.iter().filter(|row| row.parent == parent) {
+        if !seen.insert(row.id) {
+            continue;
+        }
+        let indent = "  ".repeat(depth);
+        let Row { id, hop, pid, user, host, interpreter, version, .. } = row;
+        let line = format!("{indent}{hop}  id {id}  pid {pid}  {user}@{host}  {interpreter} ({version})");
+        lines.push(harmless(&line));
+        add_children(row.id, rows, depth + 1, seen, lines);
+    }
 }
 
 /// The rows as a JSON list.

@@ -1,0 +1,36 @@
+"""What becomes of a call that fails. It comes with the first one."""
+import sys
+import traceback
+from mitogen.core import CallError, to_text
+
+# Their frames are of no interest.
+OURS = 'mitogen/core.py', 'mitogen/dispatch.py', 'mitogen/importer.py'
+
+
+def call_error(kind, exc, tb):
+    """The CallError that reports an exception."""
+    text = '?'
+    for show in repr, to_text:
+        try:
+            text = to_text(show(exc))
+        except Exception:
+            # What user code raises may be unable to say what it is.
+            pass
+    text = ('%s.%s: %s' % (getattr(kind, '__module__', None), getattr(kind, '__name__', kind), text))[:4000]
+    frames = [frame for frame in traceback.extract_tb(tb) if frame[0] not in OURS]
+    if frames:
+        text += '\n' + to_text(''.join(traceback.format_list(frames)))[-5000:]
+    return CallError(to_text(text))
+
+
+def find_class(name):
+    """The class that a name means when no module has it: `datetime.datetime`."""
+    if '.' in name:
+        parent, name = name.rsplit('.', 1)
+        try:
+            __import__(parent)
+            obj = getattr(sys.modules[parent], name)
+        except (ImportError, AttributeError):
+            return None
+        if hasattr(obj, '__bases__'):
+            return obj

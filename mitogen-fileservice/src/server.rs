@@ -1,0 +1,461 @@
+//! Whose turn it is, and how much of it may be sent.
+//!
+//! ```text
+//!   queued ──its turn──> opening ──handle_opened──> served <──Read / handle_read──┐
+//!      │                    │                          └────────────────┬─────────┘
+//!      └────────────────────┴── cancelled, lost, stalled, source's end ─┴──> End, the next one's turn
+//! ```
+
+use crate::window::{Credit, Window};
+use mitogen_wire::ContextId;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Names one transfer of a [`FileServer`]; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What a server takes on, and for how long it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many transfers one context may have queued.
+    pub per_context: usize,
+    /// How many there may be in all.
+    pub total: usize,
+    /// How long nothing may be acknowledged while something is on its way.
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    /// 16,384 for one context, 131,072 in all; 60 s.
+    fn default() -> Limits {
+        Limits { per_context: 1 << 14, total: 1 << 17, stall: Duration::from_secs(60) }
+    }
+}
+
+/// A transfer was not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Busy {
+    /// Too many are queued.
+    #[error("{queued} transfers are queued already")]
+    Full {
+        /// How many.
+        queued: usize,
+    },
+    /// The server was shut down.
+    #[error("the file server is shut down")]
+    ShutDown,
+}
+
+/// What the server asks of the world.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Output {
+    /// Tell the receiver what it will get. It comes before anything else is said about the job.
+    Announce {
+        /// Which transfer.
+        job: JobId,
+    },
+    /// Open the source, and say so with [`FileServer::handle_opened`].
+    Begin {
+        /// Which transfer.
+        job: JobId,
+    },
+    /// Read and send as much as the credit allows, and say so with [`FileServer::handle_read`].
+    Read {
+        /// Which transfer.
+        job: JobId,
+        /// How much.
+        credit: Credit,
+    },
+    /// The transfer is over: tell the receiver, and let the source go. Nothing more is said about it.
+    End {
+        /// Which transfer.
+        job: JobId,
+        /// How it ended.
+        how: Ended,
+    },
+}
+
+/// How a transfer ended, as far as the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Everything was sent.
+    #[error("everything was sent")]
+    Sent,
+    /// The source could not be opened, or read to its end.
+    #[error("the file could not be read")]
+    Source,
+    /// Whoever wanted it wants it no more.
+    #[error("the transfer was cancelled")]
+    Cancelled,
+    /// The receiver is gone.
+    #[error("the receiver is gone")]
+    Gone,
+    /// The receiver acknowledges nothing any more.
+    #[error("the receiver has stopped acknowledging")]
+    Stalled,
+    /// The receiver has acknowledged more than was sent.
+    #[error("the receiver has acknowledged more than it was sent")]
+    OverAcknowledged,
+    /// The server was shut down.
+    #[error("the file server was shut down")]
+    ShutDown,
+}
+
+/// What came of a [`Output::Read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes of the window were sent; not 0.
+    Sent(usize),
+    /// There was nothing left.
+    End,
+    /// The source failed.
+    Failed,
+}
+
+/// An acknowledgement that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("context {who} acknowledged {bytes} bytes, {owed} of which were on their way to it")]
+pub struct BadAck {
+    /// Who sent it.
+    pub who: ContextId,
+    /// How much it says has arrived.
+    pub bytes: usize,
+    /// How much was on its way there.
+    pub owed: usize,
+}
+
+/// The scheduler of all transfers from one context.
+#[derive(Debug)]
+pub struct FileServer {
+    limits: Limits,
+    window: fn() -> Window,
+    streams: BTreeMap<ContextId, Stream>,
+    jobs: BTreeMap<JobId, Job>,
+    peers: BTreeMap<ContextId, Peer>,
+    next: u64,
+    outputs: VecDeque<Output>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    stream: ContextId,
+    receiver: ContextId,
+}
+
+/// One physical stream, named by the neighbour at its far end.
+#[derive(Debug)]
+struct Stream {
+    window: Window,
+    /// The first is the one that is served. Invariant: each is in `jobs`.
+    queue: VecDeque<JobId>,
+    head: Head,
+    /// When something was last acknowledged, or sent where nothing was on its way.
+    heard: Duration,
+}
+
+/// What the stream does for the first of its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// Nothing yet.
+    Fresh,
+    Opening,
+    /// It can be read as soon as the window allows.
+    Open,
+    /// A credit is out.
+    Reading,
+    /// A credit is out for a transfer that is over.
+    Orphaned,
+}
+
+/// A receiver: what is on its way to it, and how many transfers it has.
+#[derive(Debug)]
+struct Peer {
+    stream: ContextId,
+    owed: usize,
+    jobs: usize,
+}
+
+impl FileServer {
+    /// A server whose streams begin with such windows.
+    pub fn new(limits: Limits, window: fn() -> Window) -> FileServer {
+        FileServer {
+            limits,
+            window,
+            streams: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            next: 0,
+            outputs: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    // ---- what our user asks ---------------------------------------------------------------
+
+    /// Takes on a transfer to `receiver`, whom the neighbour `stream` leads to.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn queue(&mut self, stream: ContextId, receiver: ContextId) -> Result<JobId, Busy> {
+        if self.closed {
+            return Err(Busy::ShutDown);
+        }
+        let queued = self.peers.get(&receiver).map_or(0, |peer| peer.jobs);
+        if queued >= self.limits.per_context || self.jobs.len() >= self.limits.total {
+            return Err(Busy::Full { queued });
+        }
+        let job = JobId(self.next);
+        self.next += 1;
+        self.jobs.insert(job, Job { stream, receiver });
+        self.peers.entry(receiver).or_insert(Peer { stream, owed: 0, jobs: 0 }).jobs += 1;
+        let window = self.window;
+        self.streams
+            .entry(stream)
+            .or_insert_with(|| Stream {
+                window: window(),
+                queue: VecDeque::new(),
+                head: Head::Fresh,
+                heard: Duration::ZERO,
+            })
+            .queue
+            .push_back(job);
+        self.outputs.push_back(Output::Announce { job });
+        self.serve(stream);
+        Ok(job)
+    }
+
+    /// Nobody wants this transfer any more. Unknown ones are ignored: it may just have ended.
+    pub fn cancel(&mut self, job: JobId) {
+        self.end(job, Ended::Cancelled);
+    }
+
+    /// Ends every transfer; no new one is taken on.
+    pub fn shut_down(&mut self) {
+        self.closed = true;
+        for job in self.jobs.keys().copied().collect::<Vec<_>>() {
+            self.end(job, Ended::ShutDown);
+        }
+    }
+
+    // ---- what the world tells -------------------------------------------------------------
+
+    /// The source of a transfer is open, or cannot be opened.
+    pub fn handle_opened(&mut self, job: JobId, opened: bool) {
+        let Some(stream) = self.stream_of(job, Head::Opening) else { return };
+        if opened {
+            stream.head = Head::Open;
+            let name = self.jobs[&job].stream;
+            self.serve(name);
+        } else {
+            self.end(job, Ended::Source);
+        }
+    }
+
+    /// What came of a [`Output::Read`]. The credit belongs to `stream`, the job's.
+    pub fn handle_read(&mut self, now: Duration, stream: ContextId, job: JobId, credit: Credit, read: Read) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        let bytes = match read {
+            Read::Sent(bytes) => bytes,
+            Read::End | Read::Failed => 0,
+        };
+        let live = state.queue.front() == Some(&job) && state.head == Head::Reading;
+        if state.window.in_flight() == 0 {
+            state.heard = now;
+        }
+        // What was sent for a transfer that is over nobody acknowledges.
+        state.window.handle_sent(now, credit, if live { bytes } else { 0 });
+        if !live {
+            state.head = Head::Fresh;
+            self.serve(stream);
+            return;
+        }
+        state.head = Head::Open;
+        match read {
+            Read::Sent(_) => {
+                let receiver = self.jobs[&job].receiver;
+                if let Some(peer) = self.peers.get_mut(&receiver) {
+                    peer.owed += bytes;
+                }
+                self.serve(stream);
+            }
+            Read::End => self.end(job, Ended::Sent),
+            Read::Failed => self.end(job, Ended::Source),
+        }
+    }
+
+    /// A receiver says that so many bytes have arrived.
+    ///
+    /// # Errors
+    /// [`BadAck`] when that many were not on their way to it. Its transfers are ended then; a
+    /// stranger's word changes nothing.
+    pub fn handle_acked(&mut self, now: Duration, who: ContextId, bytes: usize) -> Result<(), BadAck> {
+        let Some(peer) = self.peers.get_mut(&who) else { return Err(BadAck { who, bytes, owed: 0 }) };
+        let (stream, owed) = (peer.stream, peer.owed);
+        let accepted = bytes.min(owed);
+        peer.owed -= accepted;
+        self.forget_peer(who);
+        if let Some(state) = self.streams.get_mut(&stream) {
+            if accepted > 0 {
+                state.heard = now;
+            }
+            state.window.handle_acked(now, accepted);
+        }
+        if bytes > owed {
+            self.end_all(|job| job.receiver == who, Ended::OverAcknowledged);
+        }
+        self.serve(stream);
+        if bytes > owed { Err(BadAck { who, bytes, owed }) } else { Ok(()) }
+    }
+
+    /// A receiver is gone: what was on its way to it will not be acknowledged.
+    pub fn handle_receiver_gone(&mut self, who: ContextId) {
+        self.end_all(|job| job.receiver == who, Ended::Gone);
+        if let Some(Peer { stream, owed, .. }) = self.peers.remove(&who) {
+            if let Some(state) = self.streams.get_mut(&stream) {
+                state.window.forgive(owed);
+            }
+            self.serve(stream);
+        }
+    }
+
+    /// A stream is gone, and with it all receivers behind it.
+    pub fn handle_stream_gone(&mut self, stream: ContextId) {
+        self.end_all(|job| job.stream == stream, Ended::Gone);
+        self.peers.retain(|_, peer| peer.stream != stream);
+        // A credit that is out must come home first: the same name may come up again.
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.window.forgive(usize::MAX);
+        }
+        self.serve(stream);
+    }
+
+    /// Time has passed.
+    pub fn handle_time(&mut self, now: Duration) {
+        let stall = self.limits.stall;
+        let stalled =
+            |stream: &Stream| stream.window.in_flight() > 0 && now.saturating_sub(stream.heard) >= stall;
+        let names: Vec<ContextId> =
+            self.streams.iter().filter(|(_, stream)| stalled(stream)).map(|(&name, _)| name).collect();
+        for name in names {
+            let Some(stream) = self.streams.get_mut(&name) else { continue };
+            stream.window.forgive(usize::MAX);
+            let head = stream.queue.front().copied();
+            let receiver = head.and_then(|job| self.jobs.get(&job)).map(|job| job.receiver);
+            let mut guilty = false;
+            for (who, peer) in &mut self.peers {
+                if peer.stream == name && peer.owed > 0 {
+                    peer.owed = 0;
+                    guilty |= Some(*who) == receiver;
+                }
+            }
+            self.peers.retain(|_, peer| peer.owed > 0 || peer.jobs > 0);
+            if let Some(job) = head.filter(|_| guilty) {
+                self.end(job, Ended::Stalled);
+            }
+            self.serve(name);
+        }
+    }
+
+    // ---- what we answer -------------------------------------------------------------------
+
+    /// The next thing to do, in order. Drain it after every input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    // ---- nouns ----------------------------------------------------------------------------
+
+    /// When [`FileServer::handle_time`] may have something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        let waiting = self.streams.values().filter(|stream| stream.window.in_flight() > 0);
+        waiting.map(|stream| stream.heard.saturating_add(self.limits.stall)).min()
+    }
+
+    /// How many transfers are queued or under way.
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether a transfer is queued or under way.
+    pub fn is_live(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
+    }
+
+    /// How many bytes are on their way over a stream, and how many may be.
+    pub fn window(&self, stream: ContextId) -> Option<(usize, usize)> {
+        self.streams.get(&stream).map(|stream| (stream.window.in_flight(), stream.window.size()))
+    }
+
+    // ---- inside ---------------------------------------------------------------------------
+
+    /// The stream of a job that is the first of its queue and in this state.
+    fn stream_of(&mut self, job: JobId, head: Head) -> Option<&mut Stream> {
+        let name = self.jobs.get(&job)?.stream;
+        let stream = self.streams.get_mut(&name)?;
+        (stream.queue.front() == Some(&job) && stream.head == head).then_some(stream)
+    }
+
+    fn serve(&mut self, name: ContextId) {
+        let Some(stream) = self.streams.get_mut(&name) else { return };
+        let Some(&job) = stream.queue.front() else {
+            if stream.window.in_flight() == 0 && stream.head == Head::Fresh {
+                // What was learnt of a link is soon out of date.
+                self.streams.remove(&name);
+            }
+            return;
+        };
+        match stream.head {
+            Head::Fresh => {
+                stream.head = Head::Opening;
+                self.outputs.push_back(Output::Begin { job });
+            }
+            Head::Open => {
+                if let Some(credit) = stream.window.grant() {
+                    stream.head = Head::Reading;
+                    self.outputs.push_back(Output::Read { job, credit });
+                }
+            }
+            Head::Opening | Head::Reading | Head::Orphaned => {}
+        }
+    }
+
+    fn end(&mut self, id: JobId, how: Ended) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.outputs.push_back(Output::End { job: id, how });
+        if let Some(peer) = self.peers.get_mut(&job.receiver) {
+            peer.jobs -= 1;
+        }
+        self.forget_peer(job.receiver);
+        let Some(stream) = self.streams.get_mut(&job.stream) else { return };
+        if stream.queue.front() == Some(&id) {
+            stream.queue.pop_front();
+            stream.head = match stream.head {
+                Head::Reading | Head::Orphaned => Head::Orphaned,
+                Head::Fresh | Head::Opening | Head::Open => Head::Fresh,
+            };
+            self.serve(job.stream);
+        } else {
+            stream.queue.retain(|other| *other != id);
+        }
+    }
+
+    fn end_all(&mut self, which: impl Fn(&Job) -> bool, how: Ended) {
+        // From the back, so that none of them gets its turn first.
+        let ids: Vec<JobId> =
+            self.jobs.iter().rev().filter(|(_, job)| which(job)).map(|(&id, _)| id).collect();
+        for id in ids {
+            self.end(id, how);
+        }
+    }
+
+    fn forget_peer(&mut self, who: ContextId) {
+        if self.peers.get(&who).is_some_and(|peer| peer.jobs == 0 && peer.owed == 0) {
+            self.peers.remove(&who);
+        }
+    }
+}
