@@ -202,8 +202,12 @@ class Finder(object):
             return spec
 
     def find_module(self, fullname, path=None):
-        if self.find(fullname):
-            return self
+        try:
+            if self.find(fullname):
+                return self
+        except ImportError:
+            # From a finder, Python 2 takes this for "not here".
+            return Refusal(sys.exc_info()[1])
 
     def hook(self, path):
         """The finder for the path of a package that came from here."""
@@ -336,6 +340,16 @@ class Finder(object):
         if self.is_package(fullname):
             from mitogen.resources import Reader
             return Reader(self, fullname)
+
+
+class Refusal(object):
+    """The loader of what cannot be imported for a reason."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def load_module(self, fullname):
+        raise self.error
 
 
 class Folder(object):

@@ -5,7 +5,7 @@ A child's link is anything with `send(msg)` and the attributes of `Branch`.
 import sys
 from mitogen import core
 from mitogen.core import FORWARD_LOG, SHUTDOWN, Message, to_text
-from mitogen.library import Library
+from mitogen.library import FORWARD_MODULE, Library  # noqa: F401
 from mitogen.router import Router as Leaf
 
 ADD_ROUTE = 103
