@@ -21,11 +21,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let _: Value = leaf.call("importlib.import_module", ("importlib",)).await.unwrap_or(Value::None);
         let before = first.stats().unwrap_or_default();
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_ms());
         let call = mitogen::Call::new("importlib.__import__").arg(module.as_str());
         // The module cannot be pickled: that it was imported is what the failure says.
         let result = leaf.start::<Value>(call).await;
-        let seconds = start.elapsed().as_secs_f64();
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_ms() - cpu);
         if let Err(error) = result
             && !error.to_string().to_lowercase().contains("pickle")
         {
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let after = first.stats().unwrap_or_default();
         println!(
-            "{{\"state\":\"{state}\",\"seconds\":{seconds:.4},\"requests\":{},\"modules\":{},\"messages\":{},\"bytes\":{},\"link_bytes\":{}}}",
+            "{{\"state\":\"{state}\",\"seconds\":{seconds:.4},\"controller_cpu_ms\":{cpu},\"requests\":{},\"modules\":{},\"messages\":{},\"bytes\":{},\"link_bytes\":{}}}",
             after.module_requests - before.module_requests,
             after.modules_sent - before.modules_sent,
             after.module_messages - before.module_messages,
@@ -43,4 +43,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         first.shutdown().await?;
     }
     Ok(router.shutdown().await?)
+}
+
+/// The processor time that this process has used, in steps of 10 ms.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
 }
