@@ -9,6 +9,7 @@
 //! | [`body_decode`] | a body that is read is written so that it is read again as the same |
 //! | [`python_lexer`] | tokens tile the source, and blocks that are opened are closed |
 //! | [`minify`] | minified source has the same tokens on the same lines, and minifying again changes nothing |
+//! | [`import_scan`] | what a scan finds stands in the source, in order, packages before their members |
 //! | [`config_literal`] | a name in the configuration is one ASCII literal that means that name |
 //! | [`handshake`] | how a birth goes does not depend on how its output was cut |
 //!
@@ -19,12 +20,14 @@
 mod birth;
 mod body;
 mod frame;
+mod importer;
 mod pickle;
 mod python;
 
 pub use birth::{config_literal, handshake};
 pub use body::body_decode;
 pub use frame::{frame_decoder, frame_roundtrip};
+pub use importer::import_scan;
 pub use pickle::pickle_read;
 pub use python::{minify, python_lexer};
 
@@ -38,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("frame_decoder", frame_decoder),
     ("frame_roundtrip", frame_roundtrip),
     ("handshake", handshake),
+    ("import_scan", import_scan),
     ("minify", minify),
     ("pickle_read", pickle_read),
     ("python_lexer", python_lexer),

@@ -7,6 +7,7 @@ use crate::exec::{Command, Output};
 use crate::info::ContextInfo;
 use crate::sender::{Address, Sender};
 use crate::shared::Shared;
+use crate::stats::LinkStats;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, Handle, Value};
 use serde::de::DeserializeOwned;
@@ -170,6 +171,11 @@ impl Context {
         let start = tokio::time::Instant::now();
         let _pid: u32 = self.call("os.getpid", ()).await?;
         Ok(start.elapsed())
+    }
+
+    /// The counters of the link to it; `None` for a context behind another one, and after its end.
+    pub fn stats(&self) -> Option<LinkStats> {
+        self.shared.stats(self.info.id)
     }
 
     /// Whether it is still connected. That can change at any moment: an answer of `true` promises

@@ -3,6 +3,7 @@
 use crate::core::Reply;
 use crate::credit::Account;
 use crate::events::Event;
+use crate::modules::Ask;
 use crate::receiver::Queue;
 use crate::shared::Shared;
 use crate::{plans, protocol_log, remote_log};
@@ -29,6 +30,7 @@ pub(crate) enum Effect {
     Ack(Message),
     /// No file goes to this context any more.
     Gone(ContextId),
+    Ask(Ask),
     Tell(Event),
     Sent(protocol_log::Sent),
 }
@@ -47,6 +49,7 @@ impl Effect {
             Effect::Plan(message) => plans::answer(shared, &message),
             Effect::Ack(message) => shared.files().handle_ack(&message),
             Effect::Gone(context) => shared.files().handle_gone(context),
+            Effect::Ask(ask) => shared.library.ask(shared, ask),
             Effect::Tell(event) => {
                 protocol_log::event(&event);
                 shared.events.tell(event);

@@ -91,6 +91,7 @@ impl Shared {
         };
         info.lose(|| reason);
         self.apply(|core| core.handle_link_down(info.id));
+        self.library.ask(self, crate::modules::Ask::LinkDown(info.id));
     }
 
     /// The link's process is reaped.

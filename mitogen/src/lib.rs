@@ -31,6 +31,7 @@
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
 //! | call functions | [`Context`], [`Call`], [`PendingCall`], [`CallChain`], [`Select`], [`Value`], [`to_value`], [`from_value`] |
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
+//! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
@@ -80,6 +81,7 @@ mod select;
 mod sender;
 mod service;
 mod shared;
+mod stats;
 mod via;
 
 pub use call::{Call, PendingCall};
@@ -98,11 +100,13 @@ pub use mitogen_transport::{
 };
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
+pub use modules::ModuleSource;
 pub use receiver::{Incoming, Receiver};
 pub use router::{LogLevel, Router, RouterBuilder};
 pub use select::Select;
 pub use sender::{Address, Sender, Sending};
 pub use service::{Caller, Policy, Request, Service};
+pub use stats::LinkStats;
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@ use crate::context::{Context, ContextRef};
 use crate::error::Error;
 use crate::events::Events;
 use crate::files::Sizing;
+use crate::modules::{ModuleSettings, ModuleSource};
 use crate::receiver::Receiver;
 use crate::sender::{Address, Sender};
 use crate::shared::{Settings, Shared};
@@ -11,6 +12,7 @@ use mitogen_router::Access;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Handle};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,13 +207,65 @@ impl RouterBuilder {
         self
     }
 
+    /// Adds a directory, a zip archive or a wheel to the module path: what contexts import and do not have
+    /// themselves is found there, sent to them, and imported in their memory. Searched in the order given.
+    #[must_use]
+    pub fn module_path(mut self, path: impl AsRef<Path>) -> RouterBuilder {
+        self.settings.modules.add_path(path.as_ref());
+        self
+    }
+
+    /// Adds what is installed in a virtualenv to the module path. Its interpreter is not run.
+    #[must_use]
+    pub fn virtualenv(mut self, root: impl AsRef<Path>) -> RouterBuilder {
+        self.settings.modules.add_virtualenv(root.as_ref());
+        self
+    }
+
+    /// Adds what this interpreter has on its `sys.path`, its standard library left out. It is asked once, when
+    /// the first module is.
+    #[must_use]
+    pub fn modules_of(mut self, interpreter: impl AsRef<Path>) -> RouterBuilder {
+        self.settings.modules.interpreter = Some(interpreter.as_ref().to_owned());
+        self
+    }
+
+    /// The script that contexts see as `__main__`, up to its main guard (`if __name__ == "__main__":`), which it
+    /// must have. Its directory comes first on the module path.
+    #[must_use]
+    pub fn script(mut self, path: impl AsRef<Path>) -> RouterBuilder {
+        self.settings.modules.add_script(path.as_ref());
+        self
+    }
+
+    /// Adds a module that this program holds. It hides one of that name on the module path.
+    #[must_use]
+    pub fn module(mut self, module: ModuleSource) -> RouterBuilder {
+        self.settings.modules.add_source(module);
+        self
+    }
+
+    /// Never sends this module, nor what lies within it.
+    #[must_use]
+    pub fn block_module(mut self, name: &str) -> RouterBuilder {
+        self.settings.modules.block(name);
+        self
+    }
+
+    /// Sends this module and what lies within it, and nothing else.
+    #[must_use]
+    pub fn only_module(mut self, name: &str) -> RouterBuilder {
+        self.settings.modules.override_with(name);
+        self
+    }
+
     /// The router.
     ///
     /// The first one raises the limit of this process's descriptors as far as the system lets it, so that
     /// thousands of contexts can be connected; programs that it starts get the limit that was there before.
     ///
     /// # Errors
-    /// [`Error::Local`] when the system has no randomness to give.
+    /// [`Error::Local`] when the system has no randomness to give, or a module's name is none.
     pub fn build(self) -> Result<Router, Error> {
         mitogen_transport::raise_descriptor_limit();
         let shared = Shared::new(self.settings)?;
@@ -257,6 +311,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(30),
             unidirectional: false,
             file_window: Sizing::default(),
+            modules: ModuleSettings::default(),
         }
     }
 }

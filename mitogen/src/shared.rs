@@ -14,13 +14,15 @@ use crate::events;
 use crate::files;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
+use crate::modules::{self, Library, ModuleSettings};
 use crate::protocol_log;
 use crate::receiver::Queue;
 use crate::router::LogLevel;
 use crate::service::Registry;
+use crate::stats::LinkStats;
 use bytes::Bytes;
 use mitogen_router::{Access, Config};
-use mitogen_wire::body::Dead;
+use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) unidirectional: bool,
     pub(crate) file_window: files::Sizing,
+    pub(crate) modules: ModuleSettings,
 }
 
 /// One router, shared by its handles, its contexts' handles and its link tasks.
@@ -45,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) remote_name: String,
     pub(crate) events: events::Source,
     pub(crate) living: Living,
+    pub(crate) library: Library,
     pub(crate) services: Registry,
     files: Arc<files::Server>,
     core: Mutex<Core>,
@@ -55,10 +59,15 @@ impl Shared {
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
+        if let Some((name, error)) = &settings.modules.refused {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{name:?}: {error}"));
+            return Err(Error::Local { what: "serve modules", source });
+        }
         let files = Arc::new(files::Server::new(settings.file_window));
         let mut core = Core::new(config);
         let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|shared| Shared {
+            library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
             settings,
             remote_name: crate::link::remote_name(),
             events: events::Source::new(),
@@ -174,6 +183,20 @@ impl Shared {
         self.apply(|core| core.forget(handle));
     }
 
+    /// The counters of a neighbour's link.
+    pub(crate) fn stats(&self, link: ContextId) -> Option<LinkStats> {
+        self.lock().stats(link)
+    }
+
+    pub(crate) fn note_modules(&self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+        self.apply(|core| core.note_modules(link, modules, messages, bytes));
+    }
+
+    /// A context's name, for the log.
+    pub(crate) fn show(&self, id: ContextId) -> Arc<str> {
+        self.lock().name_of(id)
+    }
+
     // ---- contexts -------------------------------------------------------------------------
 
     /// An id for a context about to be started: by `owner`, or by this program.
@@ -193,7 +216,14 @@ impl Shared {
         wire: Wire,
         stop: oneshot::Sender<Stop>,
     ) -> Result<Context, Error> {
-        self.apply(|core| core.adopt(&info, wire, stop))?;
+        let signed = self.settings.signed;
+        self.apply(|core| core.adopt(&info, wire, stop, signed))?;
+        if !self.library.is_empty()
+            && let Some(body) = modules::importer()
+        {
+            // It may be gone already: whoever calls it is told.
+            let _ = self.send(info.id, LoadModule::HANDLE, body);
+        }
         self.living.add();
         Ok(Context { shared: Arc::clone(self), info })
     }

@@ -1,12 +1,18 @@
-"""Serves modules from memory, and asks the parent for what nobody else finds."""
+"""Serves the agent's own modules from memory, and asks the parent for those that are missing. What user code wants is mitogen.modules' affair."""
 import sys
 
 try:
     from thread import allocate_lock, get_ident, start_new_thread
+    release_lock = None
 except ImportError:
     from _thread import allocate_lock, get_ident, start_new_thread  # novm
-if sys.version_info < (3,):
-    import imp
+    from _imp import acquire_lock, release_lock  # novm
+
+# Imports in here are absolute, which Python 2 must be told.
+__package__ = ''
+
+# The last entry of Python 2's path.
+TAIL = '<mitogen>'
 
 
 class Module(type(sys)):
@@ -21,7 +27,7 @@ class Module(type(sys)):
 class Importer(object):
     """A finder (PEP 302 for Python 2, PEP 451 for 3) and the loader of what it finds.
 
-    On Python 3 it is the last finder, so it hears only of names that nobody else knows. Python 2 asks the finders before it looks itself.
+    It hears last of names that nobody else knows: as the last finder of Python 3, as the last entry of Python 2's path.
     """
     def __init__(self, sources, blob):
         # name -> (names of a package's children or None, file name or None if there is no such module, source).
@@ -38,6 +44,8 @@ class Importer(object):
     io_thread = None
     # Asks the parent for a module, who answers with `handle_answer`; None as long as nobody can be asked.
     request = None
+    # mitogen.modules' finder, as soon as user code misses something.
+    finder = None
 
     def handle_answer(self, fullname, *answer):
         """Takes (children, path, source), and wakes who waits for it."""
@@ -54,9 +62,22 @@ class Importer(object):
             if self.waiting.setdefault(fullname, lock) is lock and fullname not in self.cache:
                 self.request(fullname)
             lock = self.waiting[fullname]
-            while fullname not in self.cache:
-                lock.acquire()
-                lock.release()
+            depth = 0
+            try:
+                # Python 3 holds a lock of all imports while it asks a finder. The I/O thread wants it when it happens to collect a module's lock.
+                while release_lock:
+                    release_lock()
+                    depth += 1
+            except RuntimeError:
+                pass
+            try:
+                while fullname not in self.cache:
+                    lock.acquire()
+                    lock.release()
+            finally:
+                while depth:
+                    acquire_lock()
+                    depth -= 1
         return self.cache.get(fullname, (None, None, None))
 
     def close(self):
@@ -69,70 +90,55 @@ class Importer(object):
         for fullname in list(self.waiting):
             self.handle_answer(fullname, None, None, None)
 
-    def serves(self, fullname):
-        """Whether the module comes from here. Submodules are asked for only if their package came from here and names them."""
-        package, name = ('.' + fullname).rsplit('.', 1)
-        if package in ('', '.mitogen') or name in (self.cache.get(package[1:], (None,))[0] or ()):
-            return self.fetch(fullname)[1]
+    def other(self, fullname):
+        """Who may know a module that is not the agent's."""
+        if not self.finder and '.' not in fullname and fullname not in self.cache and self.request and get_ident() != self.io_thread:
+            try:
+                from mitogen import modules
+                modules.install(self)
+            except ImportError:
+                # All ends, and it is too late to ask for the module.
+                pass
+        return self.finder
 
     def find_spec(self, fullname, path=None, target=None):
-        if self.serves(fullname):
-            return type(sys.__spec__)(fullname, self, is_package=self.is_package(fullname))
+        if fullname[:8] != 'mitogen.':
+            finder = self.other(fullname)
+            return finder and finder.find_spec(fullname, path)
+        if self.fetch(fullname)[1]:
+            return type(sys.__spec__)(fullname, self)
 
     def create_module(self, spec):
-        if spec.name == 'mitogen.core':
-            return Module('mitogen.core')
+        return Module(spec.name)
 
     def exec_module(self, module):
-        name = module.__name__
-        _, path, source = self.cache[name]
+        _, path, source = self.cache[module.__name__]
         module.__file__ = path
         exec(compile(source, path, 'exec', 0, 1), module.__dict__)
 
-    def find_module(self, fullname, path=None):
-        # Python 2 only: 3.12 no longer calls this, and before that find_spec came first.
-        if '.' in fullname or fullname in self.cache or not elsewhere(fullname):
-            if self.serves(fullname):
-                return self
+    def find_module(self, fullname, path=TAIL):
+        # Python 2 only. It names a path, or None, except to the finder that belongs to the last entry of its own.
+        if fullname[:8] != 'mitogen.':
+            if path or fullname == '__main__':
+                finder = self.other(fullname)
+                return finder and finder.find_module(fullname, path)
+        elif self.fetch(fullname)[1]:
+            return self
 
     def load_module(self, fullname):
-        module = sys.modules.get(fullname)
-        fresh = not module
-        if fresh:
-            sys.modules[fullname] = module = Module(fullname)
+        sys.modules[fullname] = module = Module(fullname)
         module.__loader__ = self
-        if self.is_package(fullname):
-            module.__path__ = []
-        elif fullname.startswith('mitogen.'):
-            # Its imports are absolute.
-            module.__package__ = ''
+        # Its imports are absolute.
+        module.__package__ = ''
         try:
             self.exec_module(module)
         except:
-            if fresh:
-                del sys.modules[fullname]
+            del sys.modules[fullname]
             raise
         return module
 
-    def is_package(self, fullname):
-        return self.cache[fullname][0] is not None
-
-    def get_source(self, fullname):
-        source = self.fetch(fullname)[2]
-        if source and not isinstance(source, str):
-            source = source.decode('utf-8', 'replace')
-        return source
-
-
-def elsewhere(fullname):
-    """Whether Python 2 will find a top-level module itself. Other finders were asked before us."""
-    try:
-        handle = imp.find_module(fullname)[0]
-        if handle:
-            handle.close()
-        return fullname != '__main__'
-    except ImportError:
-        for path in sys.path:
-            finder = sys.path_importer_cache.get(path)
-            if finder and finder.find_module(fullname):
-                return True
+    def hook(self, path):
+        """The finder of Python 2 for an entry of its path."""
+        if path != TAIL:
+            raise ImportError(path)
+        return self

@@ -6,7 +6,7 @@ import mitogen
 from mitogen import core
 from mitogen.broker import Broker
 from mitogen.dispatch import Dispatcher
-from mitogen.importer import get_ident, start_new_thread
+from mitogen.importer import TAIL, get_ident, start_new_thread
 from mitogen.link import Link
 from mitogen.router import Router
 from mitogen.stdio import redirect
@@ -107,6 +107,9 @@ def main(config, first_stage, importer):
     mitogen.econtext = econtext = ExternalContext(config, importer)
     os.write(econtext.stream.fd_out, 'EC2\n'.encode())
     start_new_thread(econtext.io_thread, ())
+    if not core.PY3:
+        sys.path.append(TAIL)
+        sys.path_hooks.append(importer.hook)
     if 'logging' in sys.modules:
         from mitogen import logs
         logs.attach(econtext)

@@ -3,15 +3,13 @@
 A child's link is anything with `send(msg)` and the attributes of `Branch`.
 """
 import sys
-import zlib
 from mitogen import core
-from mitogen.core import FORWARD_LOG, GET_MODULE, LOAD_MODULE, SHUTDOWN, Message, to_text
-from mitogen.importer import allocate_lock
+from mitogen.core import FORWARD_LOG, SHUTDOWN, Message, to_text
+from mitogen.library import FORWARD_MODULE, Library  # noqa: F401
 from mitogen.router import Router as Leaf
 
 ADD_ROUTE = 103
 DEL_ROUTE = 104
-FORWARD_MODULE = 108
 DETACHING = 109
 # How many destinations are noted for one link, and how many contexts it may claim. More of the former count as "all".
 MANY = 65536
@@ -84,9 +82,7 @@ class Router(Leaf):
         add(self.handle_add_route, ADD_ROUTE)
         add(self.handle_del_route, DEL_ROUTE)
         add(self.handle_detaching, DETACHING)
-        add(library.handle_get_module, GET_MODULE)
-        add(library.handle_load_module, LOAD_MODULE, True, True)
-        add(library.handle_forward_module, FORWARD_MODULE, True, True)
+        library.grow(add)
 
     def way(self, dst, src, auth, link):
         """The link by which a frame that came by `link` goes on as it is; None if `handle_message` must look at it, because it is for us or not in order."""
@@ -252,128 +248,3 @@ class Router(Leaf):
         """Has all children end."""
         for link in self.branches:
             self.tell(link, SHUTDOWN, core.BytesType())
-
-
-class Library(object):
-    """The modules that passed here, and the children that wait for more."""
-
-    def __init__(self, router, importer):
-        self.router = router
-        self.importer = importer
-        # name -> (payload of LOAD_MODULE, related names); names asked for; name -> links that wait.
-        self.answers = {}
-        self.asked = set(importer.waiting)
-        self.waiting = {}
-        self.lock = allocate_lock()
-        importer.request = self.request
-
-    def request(self, name):
-        """Has our own importer get an answer; on the thread that wants it."""
-        self.lock.acquire()
-        try:
-            if name in self.answers:
-                self.answer(name)
-            else:
-                self.ask(name)
-        finally:
-            self.lock.release()
-
-    def ask(self, name):
-        if not self.router.parent:
-            self.deny(name)
-        elif name not in self.asked:
-            self.asked.add(name)
-            self.router.tell(self.router.parent, GET_MODULE, name.encode())
-
-    def deny(self, name):
-        """Answers that there is no such module."""
-        self.answers[name] = core.dumps((to_text(name), None, None, None, ()), 2), ()
-        if name in self.importer.waiting:
-            self.answer(name)
-        for link in self.waiting.pop(name, ()):
-            self.send(name, link)
-
-    def orphan(self):
-        """Nobody will answer any more."""
-        self.lock.acquire()
-        try:
-            for name in self.asked:
-                if name not in self.answers and name not in self.importer.cache:
-                    self.deny(name)
-        finally:
-            self.lock.release()
-
-    def answer(self, name):
-        _, children, path, data, _ = core.loads(self.answers[name][0])
-        if path:
-            data = zlib.decompress(data) + '\n'.encode()
-            path = 'master:' + path
-        self.importer.handle_answer(name, children, path, data)
-
-    def find(self, name):
-        """The answer (payload, related names) for a child; None if it must be asked for."""
-        if name not in self.answers and name in self.importer.cache:
-            children, path, data = self.importer.cache[name]
-            if path:
-                # It was unpacked when there was no child yet.
-                path = to_text(path.replace('master:', '', 1))
-                if not isinstance(data, core.BytesType):
-                    data = data.encode()
-                data = core.Blob(zlib.compress(data[:-1]))
-            self.answers[name] = core.dumps((to_text(name), children, path, data, ()), 2), ()
-        return self.answers.get(name)
-
-    def send(self, name, link):
-        """Sends a module, behind those it is related to, unless it went there before."""
-        found = self.find(name)
-        if found and name not in link.modules:
-            link.modules.add(name)
-            for other in found[1]:
-                self.send(str(other), link)
-            self.router.tell(link, LOAD_MODULE, found[0], core.ENC_PICKLE)
-        return found
-
-    def forget(self, link):
-        for links in self.waiting.values():
-            if link in links:
-                links.remove(link)
-
-    def handle_get_module(self, msg):
-        link = self.router.peer(msg)
-        if not link or link is self.router.parent or msg.reply_to == core.IS_DEAD:
-            return
-        name = str(msg.data.decode('utf-8', 'replace'))
-        self.lock.acquire()
-        try:
-            if len(link.modules) + len(self.waiting) < MANY and not self.send(name, link):
-                links = self.waiting.setdefault(name, [])
-                if link not in links:
-                    links.append(link)
-                self.ask(name)
-        finally:
-            self.lock.release()
-
-    def handle_load_module(self, msg):
-        fullname, _, _, _, related = msg.unpickle()
-        name = str(fullname)
-        self.lock.acquire()
-        try:
-            self.answers[name] = msg.data, related
-            if name in self.importer.waiting:
-                self.answer(name)
-            for link in self.waiting.pop(name, ()):
-                self.send(name, link)
-        finally:
-            self.lock.release()
-
-    def handle_forward_module(self, msg):
-        context_id, name = msg.data.decode().split('\0', 1)
-        link = self.router.links.get(int(context_id))
-        if link and str(name) not in link.modules:
-            self.lock.acquire()
-            try:
-                self.send(str(name), link)
-            finally:
-                self.lock.release()
-            if link.remote_id != int(context_id):
-                self.router.tell(link, FORWARD_MODULE, msg.data)

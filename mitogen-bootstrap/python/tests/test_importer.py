@@ -1,36 +1,79 @@
-"""The importer by itself: what it serves, what it asks for, who waits."""
+"""The importer by itself: what it serves, what it asks for, who waits. What user code wants comes in bundles."""
 import linecache
+import pkgutil
 import sys
 import threading
 import traceback
 import unittest
+import zlib
 
 import harness  # noqa: F401
-from mitogen.importer import Importer
+from mitogen import core, modules
+from mitogen.core import to_text
+from mitogen.importer import TAIL, Importer
 
 GONE = (None, None, None)
+
+
+def bundle(asked, entries, last=True):
+    """A part of an answer; entries are (name, children, path, source or reason)."""
+    head = []
+    body = b''
+    for name, children, path, content in entries:
+        if path is None:
+            head.append((to_text(name), None, None, 0, content))
+        else:
+            head.append((to_text(name), children, to_text(path), len(content), None))
+            body += content
+    data = (to_text(asked), last, zlib.compress(core.dumps(head, 2)), zlib.compress(body))
+    if core.PY3:
+        # As the controller writes byte strings: opcode T.
+        raw = b'\x80\x02('
+        for value in data:
+            if isinstance(value, bytes):
+                raw += b'T' + len(value).to_bytes(4, 'little') + value
+            elif isinstance(value, bool):
+                raw += value and b'\x88' or b'\x89'
+            else:
+                raw += b'X' + len(value.encode()).to_bytes(4, 'little') + value.encode()
+        return raw + b't.'
+    return core.dumps(data, 2)
 
 
 class Serving(unittest.TestCase):
     def setUp(self):
         self.importer = Importer({}, b'')
+        modules.install(self.importer)
+        self.finder = self.importer.finder
         self.asked = []
         self.answers = {}
         self.importer.request = self.request
         sys.meta_path.append(self.importer)
+        if not core.PY3:
+            sys.path.append(TAIL)
+            sys.path_hooks.append(self.importer.hook)
 
     def tearDown(self):
         sys.meta_path.remove(self.importer)
+        sys.path_hooks.remove(self.finder.hook)
+        if not core.PY3:
+            sys.path.remove(TAIL)
+            sys.path_hooks.remove(self.importer.hook)
+        sys.path_importer_cache.clear()
         for name in list(sys.modules):
             if name.startswith('zz'):
                 del sys.modules[name]
 
     def request(self, name):
         self.asked.append(name)
-        self.importer.handle_answer(name, *self.answers.get(name, GONE))
+        entries = self.answers.get(name)
+        if entries is None:
+            self.importer.handle_answer(name, *GONE)
+        else:
+            self.finder.collect(bundle(name, entries))
 
     def test_module_with_its_file_source_and_traceback(self):
-        self.answers['zzmod'] = None, 'master:/x/zzmod.py', b'def f():\n    raise ValueError("why")\n'
+        self.answers['zzmod'] = [('zzmod', None, '/x/zzmod.py', b'def f():\n    raise ValueError("why")\n')]
         import zzmod
         self.assertEqual(zzmod.__file__, 'master:/x/zzmod.py')
         self.assertTrue('raise ValueError' in zzmod.__loader__.get_source('zzmod'))
@@ -42,13 +85,39 @@ class Serving(unittest.TestCase):
         self.assertTrue('raise ValueError("why")' in text and 'master:/x/zzmod.py' in text, text)
 
     def test_package_knows_its_children(self):
-        self.answers['zzpkg'] = ['sub'], 'master:/x/zzpkg/__init__.py', b'import os\nfrom zzpkg import sub\n'
-        self.answers['zzpkg.sub'] = None, 'master:/x/zzpkg/sub.py', b'import sys\nx = 1\n'
+        self.answers['zzpkg'] = [('zzpkg', ['inner/', 'sub'], '/x/zzpkg/__init__.py', b'import os\nfrom zzpkg import sub\n')]
+        self.answers['zzpkg.sub'] = [('zzpkg.sub', None, '/x/zzpkg/sub.py', b'import sys\nx = 1\n')]
         import zzpkg
         self.assertEqual(zzpkg.sub.x, 1)
-        self.assertEqual(list(zzpkg.__path__), [])
+        self.assertEqual(list(zzpkg.__path__), ['master:/x/zzpkg'])
         self.assertRaises(ImportError, __import__, 'zzpkg.other')
         self.assertEqual(self.asked, ['zzpkg', 'zzpkg.sub'])
+        listed = [(item[1], item[2]) for item in pkgutil.iter_modules(zzpkg.__path__, 'zzpkg.')]
+        self.assertEqual(listed, [('zzpkg.inner', True), ('zzpkg.sub', False)])
+
+    def test_what_came_along_is_not_asked_for(self):
+        self.answers['zza'] = [('zza', None, '/x/zza.py', b'import zzb, zzc\n'), ('zzb', None, '/x/zzb.py', b'x = 2\n'), ('zzc', None, None, None)]
+        self.assertRaises(ImportError, __import__, 'zza')
+        import zzb
+        self.assertEqual(zzb.x, 2)
+        self.assertEqual(self.asked, ['zza'])
+
+    def test_parts_count_from_the_last_one_on(self):
+        first = bundle('zzp', [('zzq', None, '/x/zzq.py', b'y = 1\n')], False)
+        self.finder.collect(first)
+        self.assertFalse('zzq' in self.importer.cache)
+        self.finder.collect(bundle('zzp', [('zzp', None, '/x/zzp.py', b'from zzq import y\n')]))
+        import zzp
+        self.assertEqual((zzp.y, self.asked), (1, []))
+
+    def test_a_reason_is_told(self):
+        self.answers['zzfast'] = [('zzfast', None, None, to_text('it is an extension module'))]
+        try:
+            __import__('zzfast')
+        except ImportError:
+            self.assertTrue('extension module' in str(sys.exc_info()[1]))
+        else:
+            self.fail('it was imported')
 
     def test_negative_answers_are_remembered(self):
         for _ in range(3):
@@ -63,7 +132,7 @@ class Serving(unittest.TestCase):
         self.assertEqual(self.asked, [])
 
     def test_a_module_that_fails_leaves_nothing_behind(self):
-        self.answers['zzbad'] = None, 'master:zzbad.py', b'1/0\n'
+        self.answers['zzbad'] = [('zzbad', None, '/x/zzbad.py', b'1/0\n')]
         self.assertRaises(ZeroDivisionError, __import__, 'zzbad')
         self.assertFalse('zzbad' in sys.modules)
 
@@ -90,6 +159,34 @@ class Serving(unittest.TestCase):
         self.importer.close()
         thread.join(harness.PATIENCE)
         self.assertEqual(results, [GONE])
+
+    def test_a_broken_bundle_wakes_who_waits(self):
+        asked = threading.Event()
+        self.importer.request = lambda name: asked.set()
+        results = []
+        thread = threading.Thread(target=lambda: results.append(self.importer.fetch('zzslow')))
+        thread.start()
+        self.assertTrue(asked.wait(harness.PATIENCE))
+        self.assertRaises(Exception, self.finder.collect, b'junk')
+        thread.join(harness.PATIENCE)
+        self.assertEqual(results, [GONE])
+
+    def test_no_lock_of_all_imports_is_held_by_who_waits(self):
+        if not core.PY3:
+            return
+        import _imp
+        asked = threading.Event()
+        self.importer.request = lambda name: asked.set()
+        thread = threading.Thread(target=lambda: self.assertRaises(ImportError, __import__, 'zzslow'))
+        thread.start()
+        self.assertTrue(asked.wait(harness.PATIENCE))
+        taken = []
+        other = threading.Thread(target=lambda: (_imp.acquire_lock(), taken.append(1), _imp.release_lock()))
+        other.start()
+        other.join(harness.PATIENCE)
+        self.importer.handle_answer('zzslow', *GONE)
+        thread.join(harness.PATIENCE)
+        self.assertEqual(taken, [1])
 
     def test_the_io_thread_never_waits(self):
         from mitogen.importer import get_ident

@@ -16,24 +16,30 @@
 //! | `ALLOCATE_ID` 105 | [`AllocateId`], answered by [`IdBlock`] | empty, pickle |
 //! | `SHUTDOWN` 106 | [`Shutdown`] | empty |
 //! | `LOAD_MODULE` 107 | [`LoadModule`] | pickle |
+//! | `GET_RESOURCE` 112, `LOAD_RESOURCE` 113 | [`GetResource`], [`LoadResource`] | pickles |
+//! | 202, ours alone | [`LoadBundle`], [`BundleEntry`] | pickle |
 //! | `CALL_SERVICE` 110 | [`CallService`], answered by [`CallResult`] | pickle |
 //! | any, when dead | [`Dead`] | text |
 
+mod bundle;
 mod call;
 mod dead;
 mod empty;
 mod ids;
 mod log;
 mod module;
+mod resource;
 mod route;
 mod service;
 
+pub use bundle::{BundleEntry, LoadBundle};
 pub use call::{CallError, CallFunction, CallResult};
 pub use dead::Dead;
 pub use empty::{AllocateId, Shutdown};
 pub use ids::IdBlock;
 pub use log::ForwardLog;
 pub use module::{GetModule, LoadModule, LoadedModule};
+pub use resource::{GetResource, LoadResource};
 pub use route::{AddRoute, DelRoute};
 pub use service::CallService;
 

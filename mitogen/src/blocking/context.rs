@@ -157,6 +157,11 @@ impl Context {
         self.engine.block_on(self.inner.ping())
     }
 
+    /// See [`crate::Context::stats`].
+    pub fn stats(&self) -> Option<crate::LinkStats> {
+        self.inner.stats()
+    }
+
     /// See [`crate::Context::is_connected`].
     pub fn is_connected(&self) -> bool {
         self.inner.is_connected()

@@ -19,12 +19,15 @@ use crate::error::{ContextLabel, Error, LostReason};
 use crate::events::Event;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
-use crate::{modules, plans, protocol_log};
+use crate::modules::{self, Ask};
+use crate::plans;
+use crate::protocol_log;
+use crate::stats::LinkStats;
 use bytes::Bytes;
 use contexts::{Contexts, Known};
 use links::Links;
 use mitogen_router::{Access, Closed, Config, LinkOptions, Mailbox, Output};
-use mitogen_wire::body::{ForwardLog, GetModule, Shutdown};
+use mitogen_wire::body::{ForwardLog, GetModule, GetResource, LoadModule, Shutdown};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -49,7 +52,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(config: Config) -> Core {
         let mut machine = mitogen_router::Router::new(config);
-        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, plans::HANDLE] {
+        for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
                 .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
@@ -89,9 +92,10 @@ impl Core {
         info: &Arc<ContextInfo>,
         wire: Wire,
         stop: oneshot::Sender<Stop>,
+        signed: bool,
     ) -> Result<(), Error> {
         self.check_open()?;
-        self.links.insert(info.id, wire, stop);
+        self.links.insert(info.id, wire, stop, signed);
         self.contexts.insert(Arc::clone(info));
         self.machine
             .handle_link_up(info.id, LinkOptions::named(&*info.name))
@@ -139,6 +143,7 @@ impl Core {
     }
 
     pub(crate) fn handle_message(&mut self, link: ContextId, message: Message) {
+        self.links.note_received(link, &message);
         self.machine.handle_message(link, message);
     }
 
@@ -272,6 +277,19 @@ impl Core {
         self.machine.close(handle);
     }
 
+    /// The counters of a neighbour's link.
+    pub(crate) fn stats(&self, link: ContextId) -> Option<LinkStats> {
+        self.links.stats(link)
+    }
+
+    pub(crate) fn note_modules(&mut self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+        if let Some(stats) = self.links.stats_mut(link) {
+            stats.modules_sent += modules;
+            stats.module_messages += messages;
+            stats.module_bytes += bytes;
+        }
+    }
+
     // ---- the outputs ----------------------------------------------------------------------
 
     /// Carries out all that the machine asks for, and notes what must be done without the lock.
@@ -303,9 +321,11 @@ impl Core {
     fn deliver(&mut self, handle: Handle, message: Message, effects: &mut Vec<Effect>) {
         match handle {
             ForwardLog::HANDLE => effects.push(Effect::Log(self.name_of(message.src), message)),
-            GetModule::HANDLE => {
-                if let Some((handle, body)) = modules::answer(&message) {
-                    self.machine.send(message.src, handle, body);
+            GetModule::HANDLE => self.module_asked(&message, effects),
+            GetResource::HANDLE => {
+                let request = GetResource::decode(&message).ok();
+                if let Some(request) = request.filter(|_| self.links.stats(message.src).is_some()) {
+                    effects.push(Effect::Ask(Ask::Resource { link: message.src, request }));
                 }
             }
             plans::HANDLE => effects.push(Effect::Plan(message)),
@@ -319,6 +339,20 @@ impl Core {
                 Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
             },
+        }
+    }
+
+    /// Only neighbours are answered: those behind them ask them.
+    fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
+        let link = message.src;
+        let Some(stats) = self.links.stats_mut(link) else { return };
+        match modules::read_request(message) {
+            Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
+            Some((name, None)) => {
+                stats.module_requests += 1;
+                effects.push(Effect::Ask(Ask::Module { link, name }));
+            }
+            None => {}
         }
     }
 
@@ -390,7 +424,7 @@ impl Core {
         Error::Lost { context, hop: String::new(), reason: LostReason::Disconnected }
     }
 
-    fn name_of(&self, id: ContextId) -> Arc<str> {
+    pub(crate) fn name_of(&self, id: ContextId) -> Arc<str> {
         match self.contexts.get(id) {
             Some(info) => Arc::clone(&info.name),
             None => Arc::from(id.to_string()),

@@ -7,6 +7,7 @@
 //! subjects that can do it (a subject that cannot ends with status 3).
 
 mod codec;
+mod import;
 mod report;
 mod subject;
 
@@ -17,7 +18,7 @@ use subject::{Subject, Subjects};
 /// The options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Scenarios, or beginnings of their names: codec latency pipelined connect hops scatter relay many
+    /// Scenarios, or beginnings of their names: import codec latency pipelined connect hops scatter relay many
     /// memory shutdown files stream
     names: Vec<String>,
     /// Install upstream Mitogen and execnet into an environment of their own and measure them in the same run
@@ -297,10 +298,17 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let wanted =
         |name: &str| args.names.is_empty() || args.names.iter().any(|n| name.starts_with(n.as_str()));
     let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(|s| wanted(s.name)).collect();
+    let with_import = args.names.iter().any(|n| n == "import");
     let with_codec = wanted("codec") || args.names.iter().any(|n| n.starts_with("codec"));
-    if chosen.is_empty() && !with_codec {
+    if chosen.is_empty() && !with_codec && !with_import {
         let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
-        fail!("no scenario of this name; there are: codec {}", known.join(" "));
+        fail!("no scenario of this name; there are: import codec {}", known.join(" "));
+    }
+    if with_import {
+        import::rows(&root, args.peer)?;
+        if chosen.is_empty() && !with_codec {
+            return Ok(true);
+        }
     }
     let mut report = report::Report::new(args.json);
     if with_codec {

@@ -64,6 +64,7 @@ pub(crate) struct Cli {
 #[command(args_override_self = true)]
 pub(crate) enum Command {
     Call(CallArgs),
+    Run(RunArgs),
     Exec(ExecArgs),
     Put(PutArgs),
     Get(GetArgs),
@@ -80,6 +81,7 @@ impl Cli {
         let Self { common, mut command } = self;
         let later = match &mut command {
             Command::Call(args) => std::mem::take(&mut args.common),
+            Command::Run(args) => std::mem::take(&mut args.common),
             Command::Exec(args) => std::mem::take(&mut args.common),
             Command::Put(args) => std::mem::take(&mut args.common),
             Command::Get(args) => std::mem::take(&mut args.common),
@@ -113,6 +115,39 @@ Examples:
 pub(crate) struct CallArgs {
     /// The function: MODULE.FUNCTION, MODULE.Class.method, or MODULE:QUALIFIED.NAME
     pub(crate) func: String,
+    /// An argument: JSON if it reads as JSON, else a string
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    pub(crate) args: Vec<String>,
+    /// A keyword argument; VALUE is read like an ARG
+    #[arg(long, value_name = "NAME=VALUE", value_parser = keyword, allow_hyphen_values = true)]
+    pub(crate) kw: Vec<(String, String)>,
+    /// Take every ARG and VALUE as a string
+    #[arg(long)]
+    pub(crate) str: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Run a function of a program in one file in every target.
+///
+/// SCRIPT becomes the targets' `__main__`, up to its line `if __name__ == "__main__":`, which it must have; FUNC is
+/// called there. What it imports and a target does not have is sent there: from beside the script, from below every
+/// --path, and from the active virtualenv. -v shows what was sent to whom.
+#[derive(Args, Debug)]
+#[command(
+    args_override_self = true,
+    after_long_help = "\
+Examples:
+  mitogen -t ssh:web1 run install_app.py
+  mitogen -t 'ssh:web[01-20]' run install_app.py install 1.4.2
+  mitogen -t ssh:web1 -v --path lib run report.py main --kw days=7"
+)]
+pub(crate) struct RunArgs {
+    /// The program
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) script: PathBuf,
+    /// The function: FUNCTION or Class.method [default: main]
+    pub(crate) func: Option<String>,
     /// An argument: JSON if it reads as JSON, else a string
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub(crate) args: Vec<String>,

@@ -67,10 +67,16 @@ enum Fault {
 
 fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault> {
     let timeout = common.timeout;
+    let mut script = None;
     let task = match command {
         Command::Completions(args) => return print(console, &command::generated::completions(&args)),
         Command::Man(args) => {
             return print(console, &command::generated::man(&args).map_err(Fault::Usage)?);
+        }
+        Command::Run(args) => {
+            let (path, args) = command::run::call(args).map_err(Fault::Usage)?;
+            script = Some(path);
+            Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?)
         }
         Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
         Command::Exec(args) if is_stdin(&args.stdin) && is_stdin(&common.targets_file) => {
@@ -113,8 +119,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
                 .await?;
         let passwords = Passwords { login: login.as_ref(), become_: become_.as_ref() };
         let interrupt = interrupt::Interrupt::watch();
-        let router = mitogen::Router::builder()
-            .signed(!common.unsigned)
+        let router = modules(mitogen::Router::builder().signed(!common.unsigned), &common, script.as_deref())
             .build()
             .map_err(|error| Fault::Ours(error.to_string()))?;
         let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
@@ -130,6 +135,24 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     // A thread that still waits for the terminal is no reason to wait.
     runtime.shutdown_background();
     status
+}
+
+/// Where modules for the targets are: beside the script, below each `--path`, in the active virtualenv.
+fn modules(
+    mut builder: mitogen::RouterBuilder,
+    common: &Common,
+    script: Option<&std::path::Path>,
+) -> mitogen::RouterBuilder {
+    for path in &common.path {
+        builder = builder.module_path(path);
+    }
+    if let Some(root) = std::env::var_os("VIRTUAL_ENV") {
+        builder = builder.virtualenv(root);
+    }
+    match script {
+        Some(script) => builder.script(script),
+        None => builder,
+    }
 }
 
 /// A password, if one is to be used: asked once for all targets. `option` is the one that asks.

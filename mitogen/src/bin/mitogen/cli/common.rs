@@ -20,6 +20,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "PATH", help_heading = "Targets")]
     pub(crate) python: Option<String>,
 
+    /// Where modules are looked for that a target imports and does not have; repeatable
+    #[arg(long, value_name = "DIR", help_heading = "Modules", value_hint = ValueHint::DirPath)]
+    pub(crate) path: Vec<PathBuf>,
+
     /// How long a connection may take [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Deadlines")]
     pub(crate) connect_timeout: Option<Duration>,
@@ -128,6 +132,7 @@ impl Common {
         self.targets_file.extend(later.targets_file);
         self.ssh_option.extend(later.ssh_option);
         self.methods.extend(later.methods);
+        self.path.extend(later.path);
         // The form has two names: whichever stands later counts.
         let (output, json) = match (later.output, later.json) {
             (None, false) => (self.output, self.json),
@@ -157,6 +162,7 @@ impl Common {
             target: self.target,
             targets_file: self.targets_file,
             ssh_option: self.ssh_option,
+            path: self.path,
         }
     }
 

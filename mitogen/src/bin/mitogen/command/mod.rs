@@ -7,6 +7,7 @@ pub(crate) mod generated;
 pub(crate) mod get;
 pub(crate) mod ping;
 pub(crate) mod put;
+pub(crate) mod run;
 pub(crate) mod transfer;
 pub(crate) mod tree;
 

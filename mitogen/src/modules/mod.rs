@@ -1,0 +1,50 @@
+//! Modules for contexts that miss them.
+//!
+//! Parts of the agent that a first call does not need are embedded in this program and answered at once.
+//! Everything else is found on the search path by a thread of its own, which starts with the first request:
+//! the links' tasks never touch a disk.
+//!
+//! ```text
+//!  link task: GET_MODULE ─> Effect::Module ─> queue ─> thread: Responder <─> Finder ─> Packer ─> send
+//! ```
+
+mod archive;
+mod finder;
+mod interpreter;
+mod pack;
+mod place;
+mod service;
+mod settings;
+
+pub(crate) use service::{Ask, Library, importer};
+pub use settings::ModuleSource;
+pub(crate) use settings::{Given, ModuleSettings};
+
+use bytes::Bytes;
+use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
+use mitogen_wire::{Encoding, Message};
+
+/// The part of the agent that imports user code: it goes to every child ahead of its first request.
+pub(crate) const IMPORTER: &str = "mitogen.modules";
+
+/// A part of the agent that is sent when it is asked for; `None` if it is none.
+pub(crate) fn deferred(name: &str) -> Option<(Encoding, Bytes)> {
+    let module = mitogen_bootstrap::deferred_module(name)?;
+    let loaded = LoadedModule {
+        package: None,
+        path: module.path.to_owned(),
+        compressed: Bytes::from_static(module.zlib),
+        related: Vec::new(),
+    };
+    LoadModule { name: name.to_owned(), module: Some(loaded) }.encode().ok()
+}
+
+/// The name in a request, unless it is one of the agent's own modules, which is answered by the second value.
+/// `None` when the request cannot be read: an answer must name the module exactly.
+pub(crate) fn read_request(request: &Message) -> Option<(String, Option<(Encoding, Bytes)>)> {
+    let GetModule { name } = GetModule::decode(request).ok()?;
+    // The agent's importer knows of no bundles before it has this part of it; no other `mitogen` is served.
+    let none = || LoadModule::negative(&*name).encode().ok();
+    let answer = deferred(&name).or_else(|| name.starts_with("mitogen.").then(none).flatten());
+    Some((name, answer))
+}

@@ -1,0 +1,217 @@
+//! The thread that answers requests for modules.
+
+use super::finder::Finder;
+use super::pack::Packer;
+use super::{ModuleSettings, deferred};
+use crate::shared::Shared;
+use mitogen_importer::{Absence, Answer, ModuleName, Output, Policy, Responder};
+use mitogen_wire::ContextId;
+use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// How many requests may wait. A context that asks faster is told that there is no such module.
+const MOST_WAITING: usize = 4096;
+/// The longest name that is repeated in an answer, in bytes. A longer one gets none: no importer asks for it.
+const LONGEST_NAME: usize = 64 << 10;
+
+/// What contexts want of the thread.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Module { link: ContextId, name: String },
+    Resource { link: ContextId, request: GetResource },
+    LinkDown(ContextId),
+}
+
+/// The modules of one router: where they are found, and the thread that finds them.
+pub(crate) struct Library {
+    settings: ModuleSettings,
+    shared: Weak<Shared>,
+    queue: OnceLock<Mutex<Sender<Ask>>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Library {
+    pub(crate) fn new(settings: ModuleSettings, shared: Weak<Shared>) -> Library {
+        Library { settings, shared, queue: OnceLock::new(), waiting: Arc::default() }
+    }
+
+    /// Whether contexts can find anything here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settings.is_empty()
+    }
+
+    /// Has the thread see to a request.
+    pub(crate) fn ask(&self, shared: &Shared, ask: Ask) {
+        match &ask {
+            Ask::LinkDown(_) if self.queue.get().is_none() => return,
+            Ask::LinkDown(_) => {}
+            Ask::Module { name, .. } if name.len() > LONGEST_NAME => return,
+            Ask::Module { .. } | Ask::Resource { .. } => {
+                let full = self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING;
+                if full || self.is_empty() {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    return refuse(shared, ask);
+                }
+            }
+        }
+        let queue = self.queue.get_or_init(|| Mutex::new(self.start()));
+        // It fails when the thread could not be started: nobody gets anything then.
+        let _ = queue.lock().unwrap_or_else(PoisonError::into_inner).send(ask);
+    }
+
+    fn start(&self) -> Sender<Ask> {
+        let (sender, receiver) = mpsc::channel();
+        let (settings, shared, waiting) =
+            (self.settings.clone(), Weak::clone(&self.shared), Arc::clone(&self.waiting));
+        let thread = std::thread::Builder::new().name("mitogen-modules".to_owned());
+        if let Err(error) = thread.spawn(move || serve(&settings, &shared, &waiting, &receiver)) {
+            tracing::error!(target: "mitogen::modules", "cannot start the thread that finds modules: {error}");
+        }
+        sender
+    }
+}
+
+/// Answers that there is nothing.
+fn refuse(shared: &Shared, ask: Ask) {
+    match ask {
+        Ask::Module { link, name } => {
+            if let Ok(body) = LoadModule::negative(name).encode() {
+                let _ = shared.send(link, LoadModule::HANDLE, body);
+            }
+        }
+        Ask::Resource { link, request } => {
+            if let Ok(body) = (LoadResource { request, content: None }).encode() {
+                let _ = shared.send(link, LoadResource::HANDLE, body);
+            }
+        }
+        Ask::LinkDown(_) => {}
+    }
+}
+
+/// The thread's life. It ends with its router.
+fn serve(settings: &ModuleSettings, shared: &Weak<Shared>, waiting: &AtomicUsize, queue: &Receiver<Ask>) {
+    let (finder, complaints) = Finder::new(settings);
+    for complaint in complaints {
+        tracing::warn!(target: "mitogen::modules", "cannot search a part of the module path: {complaint}");
+    }
+    let mut worker = Worker {
+        finder,
+        policy: settings.policy.clone(),
+        responder: Responder::new(settings.policy.clone()),
+        packer: Packer::default(),
+        requests: BTreeMap::new(),
+    };
+    while let Ok(first) = queue.recv() {
+        let batch: Vec<Ask> = std::iter::once(first).chain(queue.try_iter().take(256)).collect();
+        let Some(shared) = shared.upgrade() else { return };
+        let asks = batch.iter().filter(|ask| !matches!(ask, Ask::LinkDown(_))).count();
+        worker.run(&shared, batch);
+        waiting.fetch_sub(asks, Ordering::Relaxed);
+    }
+}
+
+struct Worker {
+    finder: Finder,
+    policy: Policy,
+    responder: Responder,
+    packer: Packer,
+    /// Counts, for the log.
+    requests: BTreeMap<ContextId, u64>,
+}
+
+impl Worker {
+    fn run(&mut self, shared: &Shared, batch: Vec<Ask>) {
+        self.finder.refresh();
+        for ask in batch {
+            match ask {
+                Ask::Module { link, name } => {
+                    *self.requests.entry(link).or_default() += 1;
+                    match ModuleName::parse(&name) {
+                        Ok(name) => self.responder.handle_request(link, name),
+                        Err(_) => refuse(shared, Ask::Module { link, name }),
+                    }
+                }
+                Ask::Resource { link, request } => self.answer_resource(shared, link, request),
+                Ask::LinkDown(link) => {
+                    self.responder.handle_link_down(link);
+                    self.requests.remove(&link);
+                }
+            }
+        }
+        let mut wanted = Vec::new();
+        loop {
+            match self.responder.poll_output() {
+                Some(Output::Find(name)) => wanted.push(name),
+                Some(Output::Send { link, answer }) => self.send(shared, link, &answer),
+                None if wanted.is_empty() => break,
+                None => {
+                    for (name, found) in self.finder.find_all(std::mem::take(&mut wanted)) {
+                        self.responder.handle_found(name, found);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, shared: &Shared, link: ContextId, answer: &Answer) {
+        for (name, absence) in &answer.absent {
+            if *absence != Absence::Missing {
+                tracing::debug!(target: "mitogen::modules", "not sent to {}: {name}: {absence}", shared.show(link));
+            }
+        }
+        let Some(parts) = self.packer.pack(answer) else {
+            return refuse(shared, Ask::Module { link, name: answer.name.to_string() });
+        };
+        let mut bytes = 0;
+        let mut bodies = Vec::new();
+        for part in parts {
+            let Ok(body) = part.encode() else {
+                return refuse(shared, Ask::Module { link, name: answer.name.to_string() });
+            };
+            bytes += body.1.len();
+            bodies.push(body);
+        }
+        let asked = answer.modules.iter().any(|module| module.name == answer.name);
+        tracing::info!(
+            target: "mitogen::modules",
+            "{} asked for {}: {} and {} other modules sent, {bytes} bytes",
+            shared.show(link),
+            answer.name,
+            if asked { "it" } else { "nothing" },
+            answer.modules.len() - usize::from(asked),
+        );
+        shared.note_modules(link, answer.modules.len() as u64, bodies.len() as u64, bytes as u64);
+        for body in bodies {
+            // Fails when the link is gone: nobody waits then.
+            if shared.send(link, LoadBundle::HANDLE, body).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn answer_resource(&mut self, shared: &Shared, link: ContextId, request: GetResource) {
+        let package = ModuleName::parse(&request.package).ok().filter(|name| self.policy.check(name).is_ok());
+        let content = package.and_then(|package| self.finder.resource(&package, &request.resource));
+        if let Some(content) = &content {
+            let size = content.len();
+            tracing::info!(
+                target: "mitogen::modules",
+                "{} asked for the file {:?} of {}: {size} bytes sent",
+                shared.show(link),
+                request.resource,
+                request.package,
+            );
+        }
+        if let Ok(body) = (LoadResource { request, content }).encode() {
+            let _ = shared.send(link, LoadResource::HANDLE, body);
+        }
+    }
+}
+
+/// What a new child of ours is sent ahead of its first request.
+pub(crate) fn importer() -> Option<(mitogen_wire::Encoding, bytes::Bytes)> {
+    deferred(super::IMPORTER)
+}

@@ -1,0 +1,142 @@
+//! What a context asks for is not trusted, nor are the files on the path: each gets the answer that Python users
+//! expect, and costs nothing lasting.
+
+mod common;
+
+use common::interpreters;
+use mitogen::{Context, Error, Local, Router, Value};
+use std::path::Path;
+
+const PROBE: &str = "\
+import sys
+def fetch(name):
+    import mitogen
+    found = mitogen.econtext.importer.fetch(name)
+    return found[1], found[1] is None and found[2] or None
+def resource(package, name):
+    import mitogen
+    content = mitogen.econtext.importer.finder.resource(package, name)
+    return content is not None and len(content)
+def many(count):
+    import mitogen
+    return len([i for i in range(count) if mitogen.econtext.importer.fetch('zz%d' % i)[1]])
+";
+
+fn write(root: &Path, name: &str, content: &[u8]) {
+    let path = root.join(name);
+    std::fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+    std::fs::write(path, content).expect("a file");
+}
+
+async fn failure(context: &Context, function: &str) -> (String, String) {
+    match context.call::<Value>(function, ()).await {
+        Err(Error::Call(error)) => (error.type_name, error.message),
+        other => panic!("{function}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn names_lead_to_modules_on_the_path_or_nowhere() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("path");
+    write(&path, "probe.py", PROBE.as_bytes());
+    write(&path, "pack/__init__.py", b"");
+    write(&path, "pack/data/inner.txt", b"inner");
+    write(&path, "secret.py", b"KEY = 1\n");
+    write(&path, "notes.txt", b"no module");
+    write(root.path(), "outside.py", b"KEY = 2\n");
+    write(root.path(), "outside.txt", b"outside");
+    std::os::unix::fs::symlink(root.path().join("outside.py"), path.join("link.py")).expect("a link");
+    std::os::unix::fs::symlink(root.path().join("outside.txt"), path.join("pack/link.txt")).expect("a link");
+    std::os::unix::fs::symlink(root.path(), path.join("up")).expect("a link");
+    let router = Router::builder().module_path(&path).block_module("secret").build().expect("a router");
+    let context = router.connect(Local::new()).await.expect("a context");
+    let fetch = async |name: &str| -> (Value, Value) {
+        context.call("probe.fetch", (name,)).await.unwrap_or_else(|error| panic!("{name:.20}: {error}"))
+    };
+    let absent = [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        "a/b",
+        "pack/../probe",
+        "nul\0probe",
+        "probe\0",
+        "up.outside",
+        "notes.txt",
+        "\u{ff50}robe",
+        "prob\u{435}",
+        "pack.data.inner",
+        "pack.__init__",
+        "",
+        ".",
+    ];
+    for name in absent.into_iter().filter(|name| !name.is_empty()) {
+        assert_eq!(fetch(name).await.0, Value::None, "{name:?}");
+    }
+    let long = "x".repeat(60_000);
+    assert_eq!(fetch(&long).await.0, Value::None);
+    for (name, reason) in [("secret", "blocked"), ("link", "symbolic link")] {
+        let (path, said) = fetch(name).await;
+        let said = said.as_str().unwrap_or_default().to_owned();
+        assert!(path == Value::None && said.contains(reason), "{name}: {said}");
+    }
+    for (name, found) in [
+        ("data/inner.txt", true),
+        ("link.txt", false),
+        ("../notes.txt", false),
+        ("data/../../notes.txt", false),
+        ("/etc/passwd", false),
+        ("..", false),
+    ] {
+        let size: Value = context.call("probe.resource", ("pack", name)).await.expect("an answer");
+        assert_eq!(size != Value::Bool(false), found, "{name}: {size:?}");
+    }
+    let found: i64 = context.call("probe.many", (20_000,)).await.expect("an answer");
+    assert_eq!(found, 0);
+    // All is well after that.
+    assert!(matches!(fetch("pack").await.0, Value::Text(_) | Value::Str(_)));
+}
+
+#[tokio::test]
+async fn broken_sources_fail_as_they_do_at_home() {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path(), "bad_syntax.py", b"x = 1\n\ndef f(:\n");
+    write(root.path(), "bad_cookie.py", b"# -*- coding: no-such-codec -*-\nx = 1\n");
+    write(root.path(), "nulls.py", b"x = 1\n\0\n");
+    write(root.path(), "marked.py", b"\xef\xbb\xbfdef f():\n    return 4\n");
+    write(root.path(), "dos.py", b"def f():\r\n    return 5\r\n");
+    write(root.path(), "unended.py", b"def f():\n    return 6");
+    write(root.path(), "ring_a.py", b"import ring_b\ndef f():\n    return ring_b.g()\n");
+    write(root.path(), "ring_b.py", b"import ring_a\ndef g():\n    return 7\n");
+    write(root.path(), "raises.py", b"raise RuntimeError('on purpose')\n");
+    let huge = std::fs::File::create(root.path().join("huge.py")).expect("a file");
+    huge.set_len(50 << 20).expect("50 MiB");
+    write(root.path(), "fast.cpython-311-x86_64-linux-gnu.so", b"\x7fELF");
+    for python in interpreters() {
+        let router = Router::builder().module_path(root.path()).build().expect("a router");
+        let context = common::connect(&router, &python).await;
+        eprintln!("{}", python.display());
+        for (function, value) in [("marked.f", 4), ("dos.f", 5), ("unended.f", 6), ("ring_a.f", 7)] {
+            let got: i64 =
+                context.call(function, ()).await.unwrap_or_else(|error| panic!("{function}: {error}"));
+            assert_eq!(got, value, "{function}");
+        }
+        let (kind, message) = failure(&context, "bad_syntax.f").await;
+        assert!(kind.ends_with("SyntaxError") && message.contains("line 3"), "{kind}: {message}");
+        let (kind, message) = failure(&context, "bad_cookie.f").await;
+        assert!(kind.ends_with("SyntaxError") && message.contains("no-such-codec"), "{kind}: {message}");
+        let (kind, _) = failure(&context, "nulls.f").await;
+        assert!(["SyntaxError", "ValueError", "TypeError"].iter().any(|end| kind.ends_with(end)), "{kind}");
+        let (kind, message) = failure(&context, "raises.f").await;
+        assert!(kind.ends_with("RuntimeError") && message.contains("on purpose"), "{kind}: {message}");
+        for (function, reason) in [("huge.f", "52428800 bytes"), ("fast.f", "extension module")] {
+            let (kind, message) = failure(&context, function).await;
+            assert!(
+                kind.ends_with("ImportError") && message.contains(reason),
+                "{function}: {kind}: {message}"
+            );
+        }
+        context.shutdown().await.expect("it ends");
+    }
+}
