@@ -236,7 +236,11 @@ async fn outlive(process: &Process) -> Ending {
 async fn read(registration: &Registration, reader: &mut FrameReader) -> Ending {
     loop {
         match reader.next().await {
-            Ok(Some(message)) => registration.shared.handle_message(registration.info.id, message),
+            Ok(Some(message)) => {
+                registration.shared.handle_message(registration.info.id, message);
+                // A neighbour that sends without end must not keep others, and timers, from their turn.
+                tokio::task::coop::consume_budget().await;
+            }
             Ok(None) => return Ending::Closed(None),
             Err(LinkError::Io(error)) if is_hangup(&error) => return Ending::Closed(None),
             Err(error) => return Ending::Failed(error.into()),
