@@ -42,11 +42,18 @@ def load(name):
         return 'no such module'
 
 def monitor(children, place, econtext):
-    """Polls its children for as long as it lives."""
+    """Polls its children until the test is over, or has failed."""
     econtext.detach()
+    try:
+        watch(children, place)
+    finally:
+        econtext.broker.defer(econtext.broker.shutdown)
+
+def watch(children, place):
     note(place + '/monitor', os.getpid())
     rounds = 0
-    while not os.path.exists(place + '/end'):
+    until = time.time() + 60
+    while not os.path.exists(place + '/end') and time.time() < until:
         pids = [child.call(pid) for child in children]
         try:
             children[0].call(fail_on_purpose)
@@ -58,7 +65,6 @@ def monitor(children, place, econtext):
         time.sleep(.01)
     note(place + '/load', load('nowhere.to.be.found') + ', ' + children[0].call(load, 'nowhere_to_be_found'))
     note(place + '/up', children[0].call(ask_up))
-    econtext.broker.defer(econtext.broker.shutdown)
 mitogen.core.takes_econtext(monitor)
 
 def fail_on_purpose():
@@ -148,12 +154,12 @@ class Detached(Case):
     def test_a_leaf_may_detach_and_who_waits_for_it_is_told(self):
         self.born(self.c.bear(2, [1, 0]))
         pid = self.c.call('os:getpid', dst=2)
+        self.addCleanup(lambda: self.alive(pid) and os.kill(pid, signal.SIGKILL))
         self.c.start('usercode:leave', dst=2)
         self.until_routes(self.c, ['2'])
         self.assertTrue(self.alive(pid))
         self.c.shutdown()
         self.assertTrue(self.alive(pid))
-        os.kill(pid, signal.SIGKILL)
 
     def test_who_is_refused_stays(self):
         call = self.c.start('usercode:leave')
