@@ -23,5 +23,5 @@ pub fn raise_descriptor_limit() {
 
 /// What programs that this process starts are to have, if that is not what it has itself.
 pub(crate) fn limit_of_children() -> Option<Rlimit> {
-    BEFORE.get().cloned()
+    BEFORE.get().copied()
 }

@@ -83,7 +83,7 @@ fn try_spawn(plan: &BootPlan) -> io::Result<Spawned> {
         rustix::process::setsid()?;
         if let Some(limit) = &descriptors {
             // What it had before cannot be too much.
-            let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone());
+            let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, *limit);
         }
         if let Some(slave) = &slave {
             rustix::process::ioctl_tiocsctty(slave)?;

@@ -35,7 +35,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As there.
-    pub fn next(&mut self) -> Result<Incoming, Error> {
+    pub fn next_message(&mut self) -> Result<Incoming, Error> {
         self.engine.block_on(self.inner.next())
     }
 
@@ -53,7 +53,7 @@ impl Receiver {
     /// # Errors
     /// As there.
     pub fn recv<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        self.next()?.decode()
+        self.next_message()?.decode()
     }
 }
 

@@ -72,7 +72,7 @@ impl Router {
     /// ```
     /// use mitogen::{Local, Policy, RemoteError, Router};
     ///
-    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let router = Router::new()?;
     /// let service = router.serve("inventory", Policy::anyone(), |request| async move {
     ///     match request.method() {

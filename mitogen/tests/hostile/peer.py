@@ -32,9 +32,9 @@ class Chain(object):
 
 class Peer(object):
     def __init__(self):
-        self.config = self.read_config()
         self.out = self.into = None
-        key = self.config['key'].encode()
+        # The values of the configuration, in the order of the loader's list of names.
+        key = self.read_config()[5].encode()
         if key:
             self.out = Chain(key, b'mitogen child to parent')
             self.into = Chain(key, b'mitogen parent to child')
