@@ -207,9 +207,13 @@ impl RouterBuilder {
 
     /// The router.
     ///
+    /// The first one raises the limit of this process's descriptors as far as the system lets it, so that
+    /// thousands of contexts can be connected; programs that it starts get the limit that was there before.
+    ///
     /// # Errors
     /// [`Error::Local`] when the system has no randomness to give.
     pub fn build(self) -> Result<Router, Error> {
+        mitogen_transport::raise_descriptor_limit();
         let shared = Shared::new(self.settings)?;
         Ok(Router { _owner: Arc::new(Owner(Arc::clone(&shared))), shared })
     }
