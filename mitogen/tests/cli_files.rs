@@ -43,7 +43,7 @@ fn text(path: &Path) -> &str {
 /// A directory with a file of this size, `a`.
 fn place(size: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let bytes: Vec<u8> = (0..size).map(|at| (at * 31 >> 5) as u8).collect();
+    let bytes: Vec<u8> = (0..size).map(|at| ((at * 31) >> 5) as u8).collect();
     fs::write(directory.path().join("a"), bytes).unwrap();
     fs::set_permissions(directory.path().join("a"), PermissionsExt::from_mode(0o751)).unwrap();
     directory

@@ -96,8 +96,7 @@ pub(super) async fn one(
     let feed = feed(receiver, forward);
     tokio::pin!(feed);
     tokio::task::spawn_blocking(move || drop(done.send(writer.run(incoming))));
-    let answer = loop {
-        tokio::select! {
+    let answer = tokio::select! {
             biased;
             result = &mut written => {
                 let (path, bytes, resumed) = match result {
@@ -107,7 +106,7 @@ pub(super) async fn one(
                 begun.finish();
                 return Ok(Transferred { bytes, path, resumed });
             }
-            answer = sent.answer() => break answer,
+            answer = sent.answer() => answer,
             stalled = &mut feed => match stalled {
                 Ok(()) => return result_of(&mut written, begun).await,
                 Err(()) => {
@@ -116,7 +115,6 @@ pub(super) async fn one(
                     return Err(error.at(context.info.label()).into());
                 }
             },
-        }
     };
     // It came after all that it speaks of.
     if let Err(error) = answer {

@@ -389,6 +389,10 @@ async fn cause(failed: &mut tokio::sync::watch::Receiver<Option<FileError>>) -> 
     }
 }
 
+/// The places to send to, as they become known.
+type Outputs<'a> =
+    std::pin::Pin<Box<dyn Future<Output = Result<Vec<(ContextId, Handle)>, Error>> + Send + 'a>>;
+
 /// Where what is for a node and all below it must be sent: one place, or a few.
 fn outputs<'a>(
     shared: &'a Arc<Shared>,
@@ -396,7 +400,7 @@ fn outputs<'a>(
     node: &'a Node,
     handles: &'a BTreeMap<usize, (ContextId, Handle)>,
     relays: &'a mut Vec<Begun>,
-) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<(ContextId, Handle)>, Error>> + Send + 'a>> {
+) -> Outputs<'a> {
     Box::pin(async move {
         let mut outs: Vec<(ContextId, Handle)> =
             node.here.iter().filter_map(|at| handles.get(at).copied()).collect();
