@@ -15,6 +15,7 @@
 
 mod connect;
 mod credentials;
+mod descriptors;
 mod error;
 mod fd;
 mod link;
@@ -28,8 +29,9 @@ mod tool;
 
 pub use connect::{Connected, connect, connect_observed};
 pub use credentials::{Credential, Credentials, Question};
+pub use descriptors::raise_descriptor_limit;
 pub use error::ConnectError;
-pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, Stream};
+pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, QueueWatch, Stream, Waiting};
 pub use method::{
     Buildah, Custom, Doas, Docker, HostKeys, Incus, Jail, Kubectl, Local, Lxc, Lxd, Method, OptionError,
     OptionValue, Podman, Setns, Ssh, Su, Sudo,

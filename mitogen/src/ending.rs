@@ -31,6 +31,7 @@ impl Living {
 
 impl Shared {
     pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
+        self.files().shut_down();
         let infos = self.apply(|core| {
             core.refuse_more();
             // They take their own children along.
@@ -73,6 +74,7 @@ impl Shared {
 
     /// Closes every link at once; the link tasks see to the processes. Calls under way fail.
     pub(crate) fn close(&self) {
+        self.files().shut_down();
         self.apply(crate::core::Core::close);
     }
 

@@ -45,6 +45,15 @@ pub enum Error {
         after: Duration,
     },
 
+    /// So many calls of one context are waited for already. Await some of them first.
+    #[error("{limit} calls of {context} are waiting for their answers already")]
+    TooManyCalls {
+        /// Which context.
+        context: ContextLabel,
+        /// How many may.
+        limit: usize,
+    },
+
     /// The message was refused on its way: no such receiver, forbidden, too large for the far end...
     #[error("{context} refused the message: {reason}")]
     Refused {
@@ -130,6 +139,10 @@ pub enum Error {
         /// The name.
         name: String,
     },
+
+    /// A file cannot be read, written or sent; it says which, where and why.
+    #[error(transparent)]
+    File(Box<crate::files::FileError>),
 
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]

@@ -2,9 +2,12 @@
 
 use crate::error::{ContextLabel, Error, LostReason};
 use mitogen_wire::ContextId;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
+
+/// How many calls of one context may be waited for. Each takes some memory here and there.
+pub(crate) const CALLS: usize = 1 << 16;
 
 /// One context's place in the tree, and its end.
 pub(crate) struct ContextInfo {
@@ -14,6 +17,8 @@ pub(crate) struct ContextInfo {
     pub(crate) hop: String,
     /// The context that started it; `None` where that is this program.
     pub(crate) parent: Option<Arc<ContextInfo>>,
+    /// How many calls it has not answered yet.
+    calls: AtomicUsize,
     /// Set once, before anything that waits for this context is told.
     lost: OnceLock<LostReason>,
     /// Whether its end was asked for.
@@ -38,6 +43,7 @@ impl ContextInfo {
             name,
             hop,
             parent,
+            calls: AtomicUsize::new(0),
             lost: OnceLock::new(),
             shutting_down: AtomicBool::new(false),
             detached: AtomicBool::new(false),
@@ -67,6 +73,19 @@ impl ContextInfo {
 
     pub(crate) fn label(&self) -> ContextLabel {
         ContextLabel { id: self.id, name: Arc::clone(&self.name) }
+    }
+
+    /// A call begins, unless too many are waited for already; says whether it does.
+    pub(crate) fn begin_call(&self) -> bool {
+        let begins = self.calls.fetch_add(1, Ordering::Relaxed) < CALLS;
+        if !begins {
+            self.end_call();
+        }
+        begins
+    }
+
+    pub(crate) fn end_call(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Its end is asked for; says whether that is news.

@@ -67,6 +67,7 @@ mod equip;
 mod error;
 mod events;
 mod exec;
+pub mod files;
 mod info;
 mod link;
 mod modules;
@@ -88,6 +89,7 @@ pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
 pub use exec::{Command, Output};
+pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use mitogen_router::Access;
 pub use mitogen_transport::{
     Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,

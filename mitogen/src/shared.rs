@@ -11,6 +11,7 @@ use crate::core::{Core, Reply, Waiter};
 use crate::ending::Living;
 use crate::error::Error;
 use crate::events;
+use crate::files;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::protocol_log;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) unidirectional: bool,
+    pub(crate) file_window: files::Sizing,
 }
 
 /// One router, shared by its handles, its contexts' handles and its link tasks.
@@ -44,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) events: events::Source,
     pub(crate) living: Living,
     pub(crate) services: Registry,
+    files: Arc<files::Server>,
     core: Mutex<Core>,
 }
 
@@ -52,14 +55,20 @@ impl Shared {
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
-        Ok(Arc::new(Shared {
+        let files = Arc::new(files::Server::new(settings.file_window));
+        let mut core = Core::new(config);
+        let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
+        let shared = Arc::new(Shared {
             settings,
             remote_name: crate::link::remote_name(),
             events: events::Source::new(),
             living: Living::new(),
             services: Registry::default(),
-            core: Mutex::new(Core::new(config)),
-        }))
+            files,
+            core: Mutex::new(core),
+        });
+        shared.files.attach(&shared, acks);
+        Ok(shared)
     }
 
     // ---- the driver -----------------------------------------------------------------------
@@ -110,6 +119,39 @@ impl Shared {
     /// [`Error::Lost`] when there is no way to its addressee, [`Error::Closed`].
     pub(crate) fn send(&self, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) -> Result<(), Error> {
         self.apply(|core| core.send(dst, handle, body))
+    }
+
+    /// Sends a message of the file service, whose answers come to a mailbox that is open already.
+    pub(crate) fn send_from(
+        &self,
+        reply: Option<Handle>,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) {
+        self.apply(|core| core.send_from(reply, dst, handle, body));
+    }
+
+    pub(crate) fn files(&self) -> &Arc<files::Server> {
+        &self.files
+    }
+
+    /// The size of the window of file transfers, if it was fixed.
+    pub(crate) fn fixed_window(&self) -> Option<usize> {
+        match self.settings.file_window {
+            files::Sizing::Fixed(bytes) => Some(bytes),
+            files::Sizing::Adaptive(_) => None,
+        }
+    }
+
+    /// The neighbour that leads to a context.
+    pub(crate) fn route(&self, dst: ContextId) -> Option<ContextId> {
+        self.lock().route(dst)
+    }
+
+    /// The queue of the link to a neighbour.
+    pub(crate) fn queue_of(&self, link: ContextId) -> Option<mitogen_transport::QueueWatch> {
+        self.lock().queue_of(link)
     }
 
     /// Answers a message.

@@ -445,7 +445,7 @@ def detach(econtext=None):
     econtext.detach()
 
 
-core.takes_econtext(detach)
+takes_econtext(detach)
 
 
 def connector(name):

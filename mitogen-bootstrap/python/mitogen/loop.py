@@ -208,6 +208,9 @@ class Broker(broker.Broker):
         link.flush()
         if link.dead:
             return self.drop(link)
+        if not link.queued and self.ending is None and link.fd_out not in self.writers:
+            # As nearly always.
+            return
         if link.queued < queued and self.ending is not None:
             self.ending = clock() + GRACE
         mask = 0

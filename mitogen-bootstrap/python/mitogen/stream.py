@@ -16,12 +16,22 @@ from mitogen.core import Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
+try:
+    # Not in Python 2.4.
+    from _struct import Struct  # novm
+    unpack_head = getattr(Struct(HEADER), 'unpack_from')
+except ImportError:
+    def unpack_head(data, start):
+        return unpack(HEADER, data[start:start + HEADER_LEN])
+
 # Bytes read at once, except of a long frame or while more comes than that; joined for one write; that may wait in a link, behind the message at its head, before it
 # is given up; the longest payload that may overtake; that may overtake one frame of bulk.
 READ = 65536
 MUCH = 262144
 JOIN = 131072
 QUEUE = 64 << 20
+# The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
+EMPTY.ljust(1 << 22)
 SMALL = 4096
 FAIR = 65536
 # Where a frame names the two that talk, and the handle; two handles as they stand there.
@@ -50,7 +60,7 @@ class Decoder(wire.Decoder):
         chain = self.chain
         while end - pos >= head:
             start = pos + skip
-            enc, dst, src, auth, handle, reply_to, length = unpack(HEADER, data[start:pos + head])
+            enc, dst, src, auth, handle, reply_to, length = unpack_head(data, start)
             if enc not in (0x4d49, 0x4d4a, 0x4d4b):
                 raise StreamError('corrupt stream: a frame starts with %#06x' % (enc & 0xffff))
             if length > self.limit:

@@ -201,7 +201,8 @@ class Router(Leaf):
         if context_id <= 0 or context_id == self.context_id or context_id in self.parent_ids or context_id in self.links or context_id in self.expected or len(link.routes) >= MANY:
             self.complain(link, 'refused the route %r' % text)
         else:
-            self.settle(context_id, name[:-1], link)
+            # Longer ones are refused as soon as they stand in a pickle.
+            self.settle(context_id, name[:-1][:99], link)
 
     def handle_del_route(self, msg):
         link = self.peer(msg)

@@ -1,6 +1,7 @@
 //! The links to neighbours: what is written to them, and how their tasks are ended.
 
 use crate::link::{Stop, Wire};
+use mitogen_transport::QueueWatch;
 use mitogen_wire::{ContextId, Message};
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
@@ -32,6 +33,11 @@ impl Links {
         if let Err(reason) = link.wire.send(message) {
             self.stop(id, Stop::Broken(reason));
         }
+    }
+
+    /// Sees the queue of a link.
+    pub(super) fn queue(&self, id: ContextId) -> Option<QueueWatch> {
+        self.0.get(&id).map(|link| link.wire.watch())
     }
 
     pub(super) fn stop(&mut self, id: ContextId, stop: Stop) {

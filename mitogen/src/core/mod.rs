@@ -214,6 +214,30 @@ impl Core {
         Ok(())
     }
 
+    /// Sends a message whose answers, if any, come to a mailbox that is open already.
+    pub(crate) fn send_from(
+        &mut self,
+        reply: Option<Handle>,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) {
+        match reply {
+            Some(reply) => self.machine.send_with_reply(dst, handle, body, reply),
+            None => self.machine.send(dst, handle, body),
+        }
+    }
+
+    /// The neighbour that leads to a context.
+    pub(crate) fn route(&self, dst: ContextId) -> Option<ContextId> {
+        self.machine.route(dst)
+    }
+
+    /// Sees the queue of the link to a neighbour.
+    pub(crate) fn queue_of(&self, link: ContextId) -> Option<mitogen_transport::QueueWatch> {
+        self.links.queue(link)
+    }
+
     pub(crate) fn reply(&mut self, to: &Message, body: (Encoding, Bytes)) {
         self.machine.reply(to, body);
     }
@@ -287,6 +311,7 @@ impl Core {
             plans::HANDLE => effects.push(Effect::Plan(message)),
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Acks) => effects.push(Effect::Ack(message)),
                 Some(Waiter::Credit(account)) => {
                     effects.push(Effect::Credit(account, Reply::Message(message)))
                 }
@@ -303,7 +328,7 @@ impl Core {
             Some(Waiter::Credit(account)) => effects.push(Effect::Credit(account, Reply::Closed(reason))),
             Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
-            Some(Waiter::Queue(_)) | None => {}
+            Some(Waiter::Queue(_) | Waiter::Acks) | None => {}
         }
     }
 
@@ -326,6 +351,7 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
+        effects.push(Effect::Gone(context));
         let (info, orphans) = self.contexts.disappear(context);
         for orphan in orphans {
             self.machine.release_id(orphan);
