@@ -29,7 +29,7 @@ use mitogen_bootstrap::plan::{
 ///     .prompts()
 ///     .hidden("password", "hunter2")
 ///     .fails("is not in the sudoers file", FailureKind::NotPermitted, "ask for membership");
-/// assert!(root.plan().argv[6].starts_with("exec sh -c 'for p in"));
+/// assert!(root.plan().argv[6].starts_with("exec sh -c '"));
 ///
 /// // A console: a terminal throughout, and questions that are no secrets.
 /// let console = Custom::new("telnet", ["console1"])

@@ -18,6 +18,8 @@ Targets:
   local?python=python2.7          with another interpreter; a / in a value is written %2F
   ssh:alice@web1:2222             over the system's ssh client; ssh_config counts as for `ssh web1`
   ssh:web[01-20]                  twenty targets
+  ssh:web1/sudo:root              another account there: sudo, su, doas
+  docker:billing0                 a container: docker podman buildah lxc lxd incus kubectl jail setns
   ssh:bastion/ssh:db1             a host behind another, to any depth; what targets share is connected once
 
 Examples:
