@@ -1,6 +1,6 @@
 """Files to and from this context: what the controller asks for, and the bytes that pass here on their way to others.
 
-Requests come to handle 202, from parents only: the pickle of (operation, options), answered by a dict. The bytes of a file are raw messages of
+Requests come to handle 204, from parents only: the pickle of (operation, options), answered by a dict. The bytes of a file are raw messages of
 at most a chunk to a handle of the receiver. Each asks for an answer: how much of the window its receiver has done with, in decimal. Between them
 stand pickles: ('hole', length), ('from', offset), ('end', size, digest or None); a dead message says that no more will come.
 """
@@ -14,7 +14,7 @@ from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
 from mitogen.landing import Landing, Refused, digest_of, os_error, sha256
 
-HANDLE = 202
+HANDLE = 204
 CHUNK = 131072 - 26
 HOLE_COST = 4096
 # What is no longer than this travels with the request or the answer itself.

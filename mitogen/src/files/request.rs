@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Where agents take requests, once they are ready for them. A private handle.
-const HANDLE: Handle = Handle(202);
+const HANDLE: Handle = Handle(204);
 
 /// Makes a context's agent ready for files, once.
 pub(super) async fn prepare(context: &Context) -> Result<(), Error> {
