@@ -2,7 +2,7 @@
 //!
 //! `python/MANIFEST` is the only list of the agent's modules: one `core NAME` or `deferred NAME` a
 //! line, the core in the order in which it is packed; `keep NAME` names a parameter that users pass by
-//! its name, so that it is not shortened. What comes out, in `OUT_DIR`:
+//! its name, so that it is not shortened, and `private NAME` an attribute that is. What comes out, in `OUT_DIR`:
 //!
 //! - `core.zlib`: `loader.py` NUL name NUL source NUL name NUL source ..., compressed;
 //! - `NAME.zlib` for each deferred module;
@@ -81,19 +81,29 @@ struct Manifest {
     core: Vec<String>,
     deferred: Vec<String>,
     keep: BTreeSet<String>,
+    private: BTreeSet<String>,
 }
 
 impl Manifest {
     fn read(root: &Path) -> Manifest {
         let path = root.join("MANIFEST");
         let text = String::from_utf8(read(&path)).expect("the manifest is text");
-        let mut manifest = Manifest { core: Vec::new(), deferred: Vec::new(), keep: BTreeSet::new() };
+        let mut manifest = Manifest {
+            core: Vec::new(),
+            deferred: Vec::new(),
+            keep: BTreeSet::new(),
+            private: BTreeSet::new(),
+        };
         for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["core", name] => manifest.core.push(name.to_owned()),
                 ["deferred", name] => manifest.deferred.push(name.to_owned()),
                 ["keep", name] => drop(manifest.keep.insert(name.to_owned())),
-                _ => panic!("{}: not `core`, `deferred` or `keep` and a name: {line:?}", path.display()),
+                ["private", name] => drop(manifest.private.insert(name.to_owned())),
+                _ => panic!(
+                    "{}: not `core`, `deferred`, `keep` or `private` and a name: {line:?}",
+                    path.display()
+                ),
             }
         }
         manifest
@@ -104,7 +114,7 @@ impl Manifest {
         let names: Vec<&String> = self.core.iter().chain(&self.deferred).collect();
         let sources: Vec<Vec<u8>> =
             names.iter().map(|name| minified(&root.join(format!("{}.py", name.replace('.', "/"))))).collect();
-        let texts = shorten(&sources, &self.keep);
+        let texts = shorten(&sources, &self.keep, &self.private);
         names.into_iter().cloned().zip(texts).collect()
     }
 

@@ -13,9 +13,9 @@ pub fn config_literal(data: &[u8]) {
 
     let core = *CORE.get_or_init(|| {
         let plain = preamble("");
-        // Nothing in this configuration holds a brace but its own two.
-        let brace = plain.iter().rposition(|&byte| byte == b'{').expect("a dict begins");
-        brace - nul(&plain)
+        // Nothing in this configuration holds a bracket but three lists: itself, the parents, the version.
+        let mut lists = plain.iter().enumerate().rev().filter(|(_, byte)| **byte == b'[');
+        lists.nth(2).expect("a list begins").0 - nul(&plain)
     });
     let name = String::from_utf8_lossy(data);
     let bytes = preamble(&name);
@@ -23,10 +23,10 @@ pub fn config_literal(data: &[u8]) {
     assert!(config.iter().all(|byte| matches!(byte, b' '..=b'~')), "printable ASCII alone");
 
     let config = std::str::from_utf8(config).expect("ASCII");
-    let (_, after) = config.split_once("'name':").expect("the key stands before any name can");
+    let (_, after) = config.split_once("],").expect("the parents stand before any name can");
     let (read, rest) = literal(after.trim_start());
     assert_eq!(read, name);
-    assert!(rest.starts_with(",") || rest.starts_with("}"), "the literal ends where it seems to: {rest:?}");
+    assert!(rest.starts_with(","), "the literal ends where it seems to: {rest:?}");
 }
 
 fn preamble(name: &str) -> Vec<u8> {

@@ -12,8 +12,7 @@ if fork():
  execl(e,e+"(mitogen:NAME)")
 close(R)
 close(r)
-write(W,('import sys;sys.path[0]or sys.path.pop(0);import os,zlib;f=os.fdopen(61,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(s[0])'%getpid()).encode())
-close(W)
+write(W,('import sys;sys.path[0]or sys.path.pop(0);import os,zlib;f=os.fdopen(61,"rb");d=f.read();z=zlib.decompressobj();s=z.decompress(d).decode().split(chr(0));P=%d;exec(z.unused_data and s[0])'%getpid()).encode())
 n=SIZE
 while n:
  select.select([0],[],[])

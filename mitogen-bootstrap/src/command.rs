@@ -7,8 +7,8 @@
 /// What a Python program must do to read its first stage: one byte at a time up to a NUL, so that
 /// not a byte of what follows is swallowed.
 ///
-/// Waiting in `select` lets it live with a non-blocking standard input; at end of file `ord` refuses
-/// the empty string, so it dies at once instead of spinning. There is no quote in it.
+/// Waiting in `select` lets it live with a non-blocking standard input; at end of file it
+/// ends at once and without a word, for standard error may be a full pipe that nobody reads. There is no quote in it.
 ///
 /// The first entry of `sys.path` is the working directory, where anybody may have put a `select.py`:
 /// it goes first. From 3.11 on `PYTHONSAFEPATH` keeps it out, which must happen earlier: 3.13 imports
@@ -16,7 +16,7 @@
 /// know, would do the same, and `-E` would hide the variable.)
 macro_rules! read_stage {
     () => {
-        "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))"
+        "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(1))),chr(0))))"
     };
 }
 

@@ -1,6 +1,6 @@
 //! What differs from one child to the next.
 
-use crate::literal::Dict;
+use crate::literal::List;
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, SessionKey};
 use zeroize::Zeroizing;
 
@@ -50,20 +50,20 @@ impl BootConfig {
         }
     }
 
-    /// The configuration as a Python dictionary display, in ASCII, valid on 2.4 to 3.15.
+    /// The values as a Python list display, in ASCII, valid on 2.4 to 3.15; the loader knows their names.
     pub(crate) fn to_python(&self) -> Zeroizing<String> {
-        let mut dict = Dict::new();
-        dict.number("context_id", u64::from(self.context_id.0));
-        dict.list("parent_ids", self.parent_ids.iter().map(|id| u64::from(id.0)));
-        dict.text("name", &self.name);
-        dict.number("log_level", u64::from(self.log_level));
-        dict.number("max_message_size", self.max_message_size as u64);
-        dict.text("key", self.key.as_ref().map_or("", SessionKey::expose));
-        dict.boolean("unidirectional", self.unidirectional);
+        let mut list = List::new();
+        list.number(u64::from(self.context_id.0));
+        list.list(self.parent_ids.iter().map(|id| u64::from(id.0)));
+        list.text(&self.name);
+        list.number(u64::from(self.log_level));
+        list.number(self.max_message_size as u64);
+        list.text(self.key.as_ref().map_or("", SessionKey::expose));
+        list.boolean(self.unidirectional);
         let (major, minor, patch) = self.version;
-        dict.tuple("version", [major, minor, patch].into_iter().map(u64::from));
-        dict.number("pickle_protocol", u64::from(self.pickle_protocol));
-        dict.finish()
+        list.list([major, minor, patch].into_iter().map(u64::from));
+        list.number(u64::from(self.pickle_protocol));
+        list.finish()
     }
 }
 

@@ -31,66 +31,53 @@ pub(crate) fn text(out: &mut String, text: &str) {
     out.push('\'');
 }
 
-/// A dictionary display under construction, erased from memory when dropped.
-pub(crate) struct Dict(Zeroizing<String>);
+/// A list display under construction, erased from memory when dropped.
+pub(crate) struct List(Zeroizing<String>);
 
-impl Dict {
-    /// An empty dictionary.
-    pub(crate) fn new() -> Dict {
+impl List {
+    /// An empty list.
+    pub(crate) fn new() -> List {
         // Room for all that we ever write, so that growing leaves no copy of a key behind.
         let mut out = String::with_capacity(1024);
-        out.push('{');
-        Dict(Zeroizing::new(out))
+        out.push('[');
+        List(Zeroizing::new(out))
     }
 
     /// Adds an integer.
-    pub(crate) fn number(&mut self, key: &str, value: u64) {
-        let out = self.key(key);
-        let _ = write!(out, "{value}");
+    pub(crate) fn number(&mut self, value: u64) {
+        let _ = write!(self.next(), "{value}");
     }
 
     /// Adds a truth value.
-    pub(crate) fn boolean(&mut self, key: &str, value: bool) {
-        self.key(key).push_str(if value { "True" } else { "False" });
+    pub(crate) fn boolean(&mut self, value: bool) {
+        self.next().push_str(if value { "True" } else { "False" });
     }
 
     /// Adds a text.
-    pub(crate) fn text(&mut self, key: &str, value: &str) {
-        text(self.key(key), value);
+    pub(crate) fn text(&mut self, value: &str) {
+        text(self.next(), value);
     }
 
     /// Adds a list of integers.
-    pub(crate) fn list(&mut self, key: &str, values: impl Iterator<Item = u64>) {
-        let out = self.key(key);
+    pub(crate) fn list(&mut self, values: impl Iterator<Item = u64>) {
+        let out = self.next();
         out.push('[');
-        for value in values {
-            let _ = write!(out, "{value},");
+        for (at, value) in values.enumerate() {
+            let _ = write!(out, "{}{value}", if at > 0 { "," } else { "" });
         }
         out.push(']');
     }
 
-    /// Adds a tuple of integers, which must not be empty.
-    pub(crate) fn tuple(&mut self, key: &str, values: impl Iterator<Item = u64>) {
-        let out = self.key(key);
-        out.push('(');
-        for value in values {
-            let _ = write!(out, "{value},");
-        }
-        out.push(')');
-    }
-
-    /// The dictionary's source.
+    /// The list's source. Cut short anywhere, it is no Python.
     pub(crate) fn finish(mut self) -> Zeroizing<String> {
-        self.0.push('}');
+        self.0.push(']');
         self.0
     }
 
-    fn key(&mut self, key: &str) -> &mut String {
+    fn next(&mut self) -> &mut String {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        text(&mut self.0, key);
-        self.0.push(':');
         &mut self.0
     }
 }

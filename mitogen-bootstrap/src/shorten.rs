@@ -1,4 +1,4 @@
-//! Gives the agent's local variables names of one letter.
+//! Gives the agent's local variables and private attributes names of one letter.
 //!
 //! The build script includes this file; the crate itself holds it for its tests. It saves a twelfth of
 //! the compressed core, and costs nothing where the agent is read: the sources keep their names.
@@ -13,7 +13,9 @@
 //! agree.
 //!
 //! What is left to the agent's author: a positional parameter that *users* pass by its name must be
-//! listed with `keep NAME` in the manifest.
+//! listed with `keep NAME` in the manifest; an attribute (a method's name, a variable of objects or of a
+//! class) is shortened if it is listed with `private NAME`. That name must belong to our classes alone:
+//! every `.NAME` of every module is renamed, whatever stands in front of the dot.
 
 use mitogen_wire::python::{Lexer, Token, TokenKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +29,17 @@ const BUILTINS: &str = " abs all any apply ascii bin bool buffer bytearray bytes
     raw_input reduce reload repr reversed round set setattr slice sorted staticmethod str sum super tuple \
     type unichr unicode vars xrange zip ";
 
-/// Shortens the local names of all the agent's modules. `keep` are names that must stay.
-pub(crate) fn shorten(sources: &[Vec<u8>], keep: &BTreeSet<String>) -> Vec<Vec<u8>> {
+/// Shortens the local names of all the agent's modules, and the attributes `private`. `keep` are names
+/// that must stay.
+///
+/// # Panics
+/// When a name in `private` is something else besides an attribute, or there are too many.
+pub(crate) fn shorten(
+    sources: &[Vec<u8>],
+    keep: &BTreeSet<String>,
+    private: &BTreeSet<String>,
+) -> Vec<Vec<u8>> {
+    let sources = &shorten_attributes(sources, private)[..];
     let modules: Vec<Module<'_>> = sources.iter().map(|source| Module::new(source)).collect();
     let mut reserved: BTreeSet<&[u8]> = keep.iter().map(|name| name.as_bytes()).collect();
     let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
@@ -43,6 +54,32 @@ pub(crate) fn shorten(sources: &[Vec<u8>], keep: &BTreeSet<String>) -> Vec<Vec<u
     // A name gets the same letter everywhere if it can: that is what compresses.
     let mut letters = BTreeMap::new();
     modules.iter().map(|module| module.shortened(&reserved, &counts, &mut letters)).collect()
+}
+
+/// Gives the attributes `private` names of one letter, the most frequent one first.
+fn shorten_attributes(sources: &[Vec<u8>], private: &BTreeSet<String>) -> Vec<Vec<u8>> {
+    let modules: Vec<Module<'_>> = sources.iter().map(|source| Module::new(source)).collect();
+    let mut counts: BTreeMap<&[u8], usize> = private.iter().map(|name| (name.as_bytes(), 0)).collect();
+    for module in &modules {
+        module.check_private(&counts);
+        for at in module.attributes() {
+            if let Some(count) = counts.get_mut(module.text(at)) {
+                *count += 1;
+            }
+        }
+    }
+    let taken: BTreeSet<&[u8]> =
+        modules.iter().flat_map(|module| module.attributes().map(|at| module.text(at))).collect();
+    let mut names: Vec<&[u8]> = counts.keys().copied().collect();
+    names.sort_by_key(|name| (std::cmp::Reverse(counts[name]), *name));
+    let mut free = (b'a'..=b'z').chain(b'A'..=b'Z').filter(|letter| !taken.contains(&[*letter] as &[u8]));
+    let letters: BTreeMap<&[u8], u8> =
+        names.into_iter().map(|name| (name, free.next().expect("a letter for each private name"))).collect();
+    let edits = |module: &Module<'_>| {
+        let edit = |at| Some((at, *letters.get(module.text(at))?));
+        module.attributes().filter_map(edit).collect()
+    };
+    modules.iter().map(|module| module.edited(&edits(module))).collect()
 }
 
 /// A module's tokens, without trivia.
@@ -157,15 +194,60 @@ impl<'a> Module<'a> {
             }
         }
 
+        self.edited(&edits)
+    }
+
+    /// The source with letters in the place of some tokens.
+    fn edited(&self, edits: &BTreeMap<usize, u8>) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.source.len());
         let mut copied = 0;
-        for (at, letter) in edits {
+        for (&at, &letter) in edits {
             out.extend_from_slice(&self.source[copied..self.tokens[at].start]);
             out.push(letter);
             copied = self.tokens[at].end;
         }
         out.extend_from_slice(&self.source[copied..]);
         out
+    }
+
+    /// Where names of attributes stand: behind a dot, and where a class binds them.
+    fn attributes(&self) -> impl Iterator<Item = usize> {
+        let functions = self.functions();
+        let mut level = 0usize;
+        (0..self.tokens.len()).filter(move |&at| {
+            level += usize::from(self.is(at, TokenKind::Indent));
+            level -= usize::from(self.is(at, TokenKind::Dedent));
+            if !self.is(at, TokenKind::Name) || !self.is_bare(at) {
+                return self.is(at, TokenKind::Name);
+            }
+            let function = functions.iter().find(|function| function.contains(&at));
+            level > 0
+                && self.depths[at] == 0
+                && function.map_or_else(|| self.is_target(at), |function| at == function.start + 1)
+        })
+    }
+
+    /// # Panics
+    /// When a name in `private` is also something of the module itself, an argument passed by name or
+    /// the whole of a string.
+    fn check_private(&self, private: &BTreeMap<&[u8], usize>) {
+        let functions = self.functions();
+        let mut level = 0usize;
+        for at in 0..self.tokens.len() {
+            level += usize::from(self.is(at, TokenKind::Indent));
+            level -= usize::from(self.is(at, TokenKind::Dedent));
+            let text = self.text(at);
+            let string = self.is(at, TokenKind::String);
+            let name = if string { text.trim_ascii().get(1..text.len() - 1).unwrap_or(text) } else { text };
+            let outside = level == 0
+                && !functions.iter().any(|function| function.contains(&at) && at != function.start + 1);
+            let wrong = string || self.is_bare(at) && (outside || self.is_keyword(at));
+            assert!(
+                !(wrong && private.contains_key(name)),
+                "{:?} is not only an attribute",
+                name.escape_ascii().to_string()
+            );
+        }
     }
 
     /// Whether nothing in a function lets its variables' names be seen.
@@ -288,7 +370,10 @@ mod tests {
     fn shorten_all(sources: &[&str]) -> Vec<String> {
         let keep = BTreeSet::from(["kept".to_owned()]);
         let sources: Vec<Vec<u8>> = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
-        shorten(&sources, &keep).into_iter().map(|out| String::from_utf8(out).expect("ASCII")).collect()
+        shorten(&sources, &keep, &BTreeSet::new())
+            .into_iter()
+            .map(|out| String::from_utf8(out).expect("ASCII"))
+            .collect()
     }
 
     #[test]
@@ -342,5 +427,35 @@ mod tests {
         }
         let both = ["def f(one, two):\n    return two\n", "f(1, two=2)\n"];
         assert_eq!(shorten_all(&both), ["def f(a, two):\n    return two\n", "f(1, two=2)\n"]);
+    }
+
+    fn attributes(sources: &[&str], private: &[&str]) -> Vec<String> {
+        let private = private.iter().map(|name| (*name).to_owned()).collect();
+        let sources: Vec<Vec<u8>> = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
+        let out = shorten(&sources, &BTreeSet::new(), &private);
+        out.into_iter().map(|out| String::from_utf8(out).expect("ASCII")).collect()
+    }
+
+    #[test]
+    fn private_attributes_become_letters_in_all_modules() {
+        let one = "class A:\n    rest = b = None\n    def feed(self):\n        rest = self.rest\n        return rest.feed\n";
+        let two = "def f(it):\n    it.feed(it.a, it.rest, it.rest)\n";
+        assert_eq!(
+            attributes(&[one, two], &["rest", "feed"]),
+            [
+                "class A:\n    c = b = None\n    def d(b):\n        a = b.c\n        return a.d\n",
+                "def f(a):\n    a.d(a.a, a.c, a.c)\n",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_only_an_attribute_is_refused() {
+        for source in
+            ["def rest(): pass\n", "rest = 1\n", "import rest\n", "def f():\n    g(rest=1)\n", "f = 'rest'\n"]
+        {
+            let refused = std::panic::catch_unwind(|| attributes(&[source], &["rest"]));
+            assert!(refused.is_err(), "{source}");
+        }
     }
 }

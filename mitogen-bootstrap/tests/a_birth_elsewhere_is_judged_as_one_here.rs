@@ -71,7 +71,7 @@ fn the_message_holds_all_but_the_core() {
     let (head, tail) = (get("head").as_bytes().unwrap(), get("tail").as_bytes().unwrap());
     assert!(preamble.as_bytes().starts_with(head) && preamble.as_bytes().ends_with(tail));
     assert_eq!(head.last(), Some(&0));
-    assert!(tail.starts_with(b"{"));
+    assert!(tail.starts_with(b"["));
     assert_eq!(get("wiring").as_str(), Some("prompt"));
     assert_eq!(get("key").as_str(), Some(key.expose()));
     assert_eq!(get("timeout").as_f64(), Some(1.5));

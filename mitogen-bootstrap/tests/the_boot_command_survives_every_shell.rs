@@ -57,7 +57,7 @@ fn start(mut command: Command, path: &Path) -> Birth {
 #[test]
 fn its_text_is_constant() {
     let read = "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and \
-                chr(ord(os.read(0,1))),chr(0))))";
+                chr(ord(os.read(0,1)or os._exit(1))),chr(0))))";
     let discover = format!(
         "export PYTHONSAFEPATH=1;for p in python3 python python2 /usr/libexec/platform-python;do command -v $p&&\
          echo EC0&&exec $p -Sc \"{read}\";done;echo EC9"
@@ -79,7 +79,7 @@ fn it_is_short_and_needs_no_escape() {
     let ssh = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oServerAliveInterval=15 foo";
     let whole = format!("{ssh} exec sh -c '{script}'");
     println!("command_bytes: {}", whole.len());
-    assert!(whole.len() <= 390, "{} bytes: {whole}", whole.len());
+    assert!(whole.len() <= 400, "{} bytes: {whole}", whole.len());
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod window;
 pub use download::{Download, DownloadError};
 pub use registry::{Permit, Registry, RegistryError};
 pub use server::{BadAck, Busy, Ended, FileServer, JobId, Limits, Output, Read};
-pub use window::{Bounds, Credit, Window};
+pub use window::{Bounds, Credit, Sizing, Window};
 
 /// The most bytes of a file in one message: 128 KiB less the 26 bytes of a head, as upstream has it.
 pub const CHUNK: usize = 131_072 - 26;

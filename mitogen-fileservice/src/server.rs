@@ -6,7 +6,7 @@
 //!      └────────────────────┴── cancelled, lost, stalled, source's end ─┴──> End, the next one's turn
 //! ```
 
-use crate::window::{Credit, Window};
+use crate::window::{Credit, Sizing, Window};
 use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -132,7 +132,7 @@ pub struct BadAck {
 #[derive(Debug)]
 pub struct FileServer {
     limits: Limits,
-    window: fn() -> Window,
+    sizing: Sizing,
     streams: BTreeMap<ContextId, Stream>,
     jobs: BTreeMap<JobId, Job>,
     peers: BTreeMap<ContextId, Peer>,
@@ -176,16 +176,48 @@ enum Head {
 #[derive(Debug)]
 struct Peer {
     stream: ContextId,
+    /// Which transfers' bytes those are, in their order. Invariant: they add up to `owed`.
+    flights: VecDeque<(JobId, usize)>,
     owed: usize,
+    /// What may still be acknowledged of transfers that were given up.
+    excused: usize,
     jobs: usize,
+}
+
+impl Peer {
+    fn new(stream: ContextId) -> Peer {
+        Peer { stream, flights: VecDeque::new(), owed: 0, excused: 0, jobs: 0 }
+    }
+
+    fn acked(&mut self, mut bytes: usize) {
+        self.owed -= bytes;
+        while let Some((_, first)) = self.flights.front_mut() {
+            if *first > bytes {
+                *first -= bytes;
+                return;
+            }
+            bytes -= *first;
+            self.flights.pop_front();
+        }
+    }
+
+    /// Nothing of this transfer is waited for any more. Gives how much was.
+    fn excuse(&mut self, job: JobId) -> usize {
+        let of_job = |flight: &&(JobId, usize)| flight.0 == job;
+        let bytes = self.flights.iter().filter(of_job).map(|flight| flight.1).sum();
+        self.flights.retain(|flight| flight.0 != job);
+        self.owed -= bytes;
+        self.excused += bytes;
+        bytes
+    }
 }
 
 impl FileServer {
     /// A server whose streams begin with such windows.
-    pub fn new(limits: Limits, window: fn() -> Window) -> FileServer {
+    pub fn new(limits: Limits, sizing: Sizing) -> FileServer {
         FileServer {
             limits,
-            window,
+            sizing,
             streams: BTreeMap::new(),
             jobs: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -212,12 +244,12 @@ impl FileServer {
         let job = JobId(self.next);
         self.next += 1;
         self.jobs.insert(job, Job { stream, receiver });
-        self.peers.entry(receiver).or_insert(Peer { stream, owed: 0, jobs: 0 }).jobs += 1;
-        let window = self.window;
+        self.peers.entry(receiver).or_insert_with(|| Peer::new(stream)).jobs += 1;
+        let sizing = self.sizing;
         self.streams
             .entry(stream)
             .or_insert_with(|| Stream {
-                window: window(),
+                window: Window::new(sizing),
                 queue: VecDeque::new(),
                 head: Head::Fresh,
                 heard: Duration::ZERO,
@@ -229,9 +261,13 @@ impl FileServer {
         Ok(job)
     }
 
-    /// Nobody wants this transfer any more. Unknown ones are ignored: it may just have ended.
+    /// Nobody wants this transfer any more, and what was sent of it need not be acknowledged. It may
+    /// have ended already.
     pub fn cancel(&mut self, job: JobId) {
         self.end(job, Ended::Cancelled);
+        if let Some(stream) = self.excuse(job) {
+            self.serve(stream);
+        }
     }
 
     /// Ends every transfer; no new one is taken on.
@@ -280,6 +316,10 @@ impl FileServer {
                 let receiver = self.jobs[&job].receiver;
                 if let Some(peer) = self.peers.get_mut(&receiver) {
                     peer.owed += bytes;
+                    match peer.flights.back_mut() {
+                        Some((last, more)) if *last == job => *more += bytes,
+                        _ => peer.flights.push_back((job, bytes)),
+                    }
                 }
                 self.serve(stream);
             }
@@ -297,7 +337,10 @@ impl FileServer {
         let Some(peer) = self.peers.get_mut(&who) else { return Err(BadAck { who, bytes, owed: 0 }) };
         let (stream, owed) = (peer.stream, peer.owed);
         let accepted = bytes.min(owed);
-        peer.owed -= accepted;
+        peer.acked(accepted);
+        let excused = peer.excused.min(bytes - accepted);
+        peer.excused -= excused;
+        let too_much = bytes > accepted + excused;
         self.forget_peer(who);
         if let Some(state) = self.streams.get_mut(&stream) {
             if accepted > 0 {
@@ -305,11 +348,11 @@ impl FileServer {
             }
             state.window.handle_acked(now, accepted);
         }
-        if bytes > owed {
+        if too_much {
             self.end_all(|job| job.receiver == who, Ended::OverAcknowledged);
         }
         self.serve(stream);
-        if bytes > owed { Err(BadAck { who, bytes, owed }) } else { Ok(()) }
+        if too_much { Err(BadAck { who, bytes, owed }) } else { Ok(()) }
     }
 
     /// A receiver is gone: what was on its way to it will not be acknowledged.
@@ -349,11 +392,12 @@ impl FileServer {
             let mut guilty = false;
             for (who, peer) in &mut self.peers {
                 if peer.stream == name && peer.owed > 0 {
+                    peer.excused += peer.owed;
                     peer.owed = 0;
+                    peer.flights.clear();
                     guilty |= Some(*who) == receiver;
                 }
             }
-            self.peers.retain(|_, peer| peer.owed > 0 || peer.jobs > 0);
             if let Some(job) = head.filter(|_| guilty) {
                 self.end(job, Ended::Stalled);
             }
@@ -430,6 +474,9 @@ impl FileServer {
         if let Some(peer) = self.peers.get_mut(&job.receiver) {
             peer.jobs -= 1;
         }
+        if how != Ended::Sent {
+            self.excuse(id);
+        }
         self.forget_peer(job.receiver);
         let Some(stream) = self.streams.get_mut(&job.stream) else { return };
         if stream.queue.front() == Some(&id) {
@@ -438,10 +485,10 @@ impl FileServer {
                 Head::Reading | Head::Orphaned => Head::Orphaned,
                 Head::Fresh | Head::Opening | Head::Open => Head::Fresh,
             };
-            self.serve(job.stream);
         } else {
             stream.queue.retain(|other| *other != id);
         }
+        self.serve(job.stream);
     }
 
     fn end_all(&mut self, which: impl Fn(&Job) -> bool, how: Ended) {
@@ -453,8 +500,21 @@ impl FileServer {
         }
     }
 
+    /// Gives the stream that has room now.
+    fn excuse(&mut self, job: JobId) -> Option<ContextId> {
+        let owing = self.peers.values_mut().find(|peer| peer.flights.iter().any(|flight| flight.0 == job));
+        if let Some(peer) = owing {
+            let (stream, bytes) = (peer.stream, peer.excuse(job));
+            if let Some(state) = self.streams.get_mut(&stream) {
+                state.window.forgive(bytes);
+            }
+            return Some(stream);
+        }
+        None
+    }
+
     fn forget_peer(&mut self, who: ContextId) {
-        if self.peers.get(&who).is_some_and(|peer| peer.jobs == 0 && peer.owed == 0) {
+        if self.peers.get(&who).is_some_and(|peer| peer.jobs == 0 && peer.owed == 0 && peer.excused == 0) {
             self.peers.remove(&who);
         }
     }

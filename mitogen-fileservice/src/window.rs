@@ -40,6 +40,21 @@ impl Default for Bounds {
     }
 }
 
+/// How a stream's window is sized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizing {
+    /// It keeps this size, in bytes.
+    Fixed(usize),
+    /// It follows the link, within bounds.
+    Adaptive(Bounds),
+}
+
+impl Default for Sizing {
+    fn default() -> Sizing {
+        Sizing::Adaptive(Bounds::default())
+    }
+}
+
 /// The permission to send up to this many bytes. It is used up by [`Window::handle_sent`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "without it nothing may be sent"]
@@ -65,6 +80,14 @@ pub struct Window {
 }
 
 impl Window {
+    /// A window of this kind.
+    pub fn new(sizing: Sizing) -> Window {
+        match sizing {
+            Sizing::Fixed(bytes) => Window::fixed(bytes),
+            Sizing::Adaptive(bounds) => Window::adaptive(bounds),
+        }
+    }
+
     /// A window that keeps its size.
     pub fn fixed(bytes: usize) -> Window {
         Window { size: bytes.max(1), in_flight: 0, granted: false, tuner: None }

@@ -1,7 +1,7 @@
 //! The scheduler under random streams, windows, delays and losses. `MITOGEN_SIM_SEEDS` says how many
 //! seeds are tried (default 500), `MITOGEN_SIM_SEED` tries one.
 
-use mitogen_fileservice::{Bounds, CHUNK, Credit, Ended, FileServer, JobId, Limits, Output, Read, Window};
+use mitogen_fileservice::{Bounds, CHUNK, Credit, Ended, FileServer, JobId, Limits, Output, Read, Sizing};
 use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -54,17 +54,17 @@ const STALL: Duration = Duration::from_secs(5);
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xDEAD_BEEF);
-        let windows: [fn() -> Window; 4] = [
-            || Window::fixed(1 << 20),
-            || Window::fixed(1),
-            || Window::adaptive(Bounds::default()),
-            || Window::adaptive(Bounds { initial: 1, min: 1, max: 3 * CHUNK }),
+        let sizings = [
+            Sizing::Fixed(1 << 20),
+            Sizing::Fixed(1),
+            Sizing::Adaptive(Bounds::default()),
+            Sizing::Adaptive(Bounds { initial: 1, min: 1, max: 3 * CHUNK }),
         ];
-        let window = windows[dice.roll(4) as usize];
+        let sizing = sizings[dice.roll(4) as usize];
         let limits = Limits { per_context: 8, total: 40, stall: STALL };
         let loss = if dice.chance(40) { dice.roll(10) } else { 0 };
         World {
-            server: FileServer::new(limits, window),
+            server: FileServer::new(limits, sizing),
             dice,
             now: Duration::ZERO,
             jobs: BTreeMap::new(),

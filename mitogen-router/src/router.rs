@@ -306,7 +306,9 @@ impl Router {
     }
 
     fn dispatch(&mut self, admitted: Admitted) {
-        if admitted.message().payload.len() > self.max_payload {
+        // Whatever the limit is, what it did is told.
+        let notice = admitted.arrival().is_none() && admitted.message().is_dead();
+        if admitted.message().payload.len() > self.max_payload && !notice {
             self.return_oversize(admitted);
         } else if admitted.message().dst == self.table.own() {
             self.deliver(admitted);

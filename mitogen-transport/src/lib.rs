@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod connect;
+mod descriptors;
 mod error;
 mod fd;
 mod link;
@@ -26,8 +27,9 @@ mod spawn;
 mod tool;
 
 pub use connect::{Connected, connect, connect_observed};
+pub use descriptors::raise_descriptor_limit;
 pub use error::ConnectError;
-pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, Stream};
+pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, QueueWatch, Stream, Waiting};
 pub use method::{Custom, HostKeys, Local, Method, Ssh};
 pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
 pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};

@@ -6,6 +6,9 @@
 //!                              |
 //!                          the rest --> queue (limited) --flush task--> descriptor
 //! ```
+//!
+//! Frames must leave in the order in which they are signed. A writer that was given a [`Waiting`] signs
+//! only what is soon to be written, so that what waits behind that can still change places.
 
 use crate::fd::Fd;
 use bytes::{Bytes, BytesMut};
@@ -25,6 +28,18 @@ const READ_ROOM: usize = 16 << 10;
 const READ_AHEAD: usize = 1 << 20;
 /// How many queued pieces are written at once.
 const PIECES: usize = 64;
+/// How many bytes are made into frames ahead of the descriptor, while messages wait in a [`Waiting`].
+const AHEAD: usize = 128 << 10;
+
+/// Messages that wait for a link, and the order in which they leave it.
+pub trait Waiting: Send + fmt::Debug {
+    /// Takes one.
+    fn push(&mut self, message: Message);
+    /// The one that is to leave next.
+    fn pop(&mut self) -> Option<Message>;
+    /// About how many bytes wait; 0 only if nothing does.
+    fn queued(&self) -> usize;
+}
 
 /// Why a link is at its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -160,7 +175,9 @@ struct Outbox {
     encoder: Encoder,
     pieces: VecDeque<Bytes>,
     /// The sum of the pieces' lengths.
-    queued: usize,
+    framed: usize,
+    /// What is not made into frames yet, if that can wait.
+    waiting: Option<Box<dyn Waiting>>,
     limit: usize,
     state: OutboxState,
 }
@@ -174,7 +191,7 @@ enum OutboxState {
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("queued", &self.queued).finish()
+        f.debug_struct("Outbox").field("queued", &self.queued()).finish()
     }
 }
 
@@ -183,7 +200,8 @@ impl FrameWriter {
         let outbox = Outbox {
             encoder,
             pieces: VecDeque::new(),
-            queued: 0,
+            framed: 0,
+            waiting: None,
             limit: DEFAULT_QUEUE_LIMIT,
             state: OutboxState::Open,
         };
@@ -201,6 +219,13 @@ impl FrameWriter {
         self
     }
 
+    /// The same writer, in which what cannot be written soon waits in the order that `waiting` gives it.
+    #[must_use]
+    pub fn with_waiting(self, waiting: Box<dyn Waiting>) -> FrameWriter {
+        self.shared.outbox().waiting = Some(waiting);
+        self
+    }
+
     /// Sends one message: at once if the descriptor takes it, else later and in order. The payload
     /// is not copied.
     ///
@@ -214,9 +239,17 @@ impl FrameWriter {
             OutboxState::Closing => return Err(LinkError::Closed),
             OutboxState::Failed(error) => return Err(error.clone()),
         }
-        if outbox.queued > 0 && outbox.queued >= outbox.limit {
-            let error = LinkError::QueueFull { queued: outbox.queued, limit: outbox.limit };
+        let queued = outbox.queued();
+        if queued > 0 && queued >= outbox.limit {
+            let error = LinkError::QueueFull { queued, limit: outbox.limit };
             return Err(outbox.fail(error));
+        }
+        if queued >= AHEAD && outbox.waiting.is_some() {
+            outbox.encoder.check(message)?;
+            if let Some(waiting) = &mut outbox.waiting {
+                waiting.push(message.clone());
+            }
+            return Ok(());
         }
         let head = outbox.encoder.head(message)?;
         let head = head.as_ref();
@@ -231,7 +264,7 @@ impl FrameWriter {
         let from_payload = written.saturating_sub(head.len());
         outbox.push(Bytes::copy_from_slice(&head[written.min(head.len())..]));
         outbox.push(message.payload.slice(from_payload..));
-        if outbox.queued > 0 {
+        if outbox.framed > 0 {
             self.shared.work.notify_one();
         }
         Ok(())
@@ -239,7 +272,7 @@ impl FrameWriter {
 
     /// How many bytes wait.
     pub fn queued(&self) -> usize {
-        self.shared.outbox().queued
+        self.shared.outbox().queued()
     }
 
     /// Takes no more messages; once the queue is empty the far end of a socket sees the end of the
@@ -253,21 +286,33 @@ impl FrameWriter {
     /// # Errors
     /// What ended the link, if something did.
     pub async fn flushed(&self) -> Result<(), LinkError> {
-        loop {
-            let idle = self.shared.idle.notified();
-            tokio::pin!(idle);
-            idle.as_mut().enable();
-            {
-                let outbox = self.shared.outbox();
-                if let OutboxState::Failed(error) = &outbox.state {
-                    return Err(error.clone());
-                }
-                if outbox.queued == 0 {
-                    return Ok(());
-                }
-            }
-            idle.await;
-        }
+        self.shared.flushed().await
+    }
+
+    /// Sees the queue without keeping the link open.
+    pub fn watch(&self) -> QueueWatch {
+        QueueWatch { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Sees the queue of a [`FrameWriter`].
+#[derive(Clone, Debug)]
+pub struct QueueWatch {
+    shared: Arc<Shared>,
+}
+
+impl QueueWatch {
+    /// How many bytes wait.
+    pub fn queued(&self) -> usize {
+        self.shared.outbox().queued()
+    }
+
+    /// As [`FrameWriter::flushed`].
+    ///
+    /// # Errors
+    /// What ended the link, if something did.
+    pub async fn flushed(&self) -> Result<(), LinkError> {
+        self.shared.flushed().await
     }
 }
 
@@ -282,11 +327,29 @@ impl Shared {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn flushed(&self) -> Result<(), LinkError> {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            {
+                let outbox = self.outbox();
+                if let OutboxState::Failed(error) = &outbox.state {
+                    return Err(error.clone());
+                }
+                if outbox.queued() == 0 {
+                    return Ok(());
+                }
+            }
+            idle.await;
+        }
+    }
+
     fn close(&self) {
         let mut outbox = self.outbox();
         if let OutboxState::Open = outbox.state {
             outbox.state = OutboxState::Closing;
-            if outbox.pieces.is_empty() {
+            if outbox.queued() == 0 {
                 self.fd.shut_down_write();
             }
             self.work.notify_one();
@@ -295,16 +358,33 @@ impl Shared {
 }
 
 impl Outbox {
+    /// What waits, as frames and as messages.
+    fn queued(&self) -> usize {
+        self.framed + self.waiting.as_ref().map_or(0, |waiting| waiting.queued())
+    }
+
     fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
-            self.queued += piece.len();
+            self.framed += piece.len();
             self.pieces.push_back(piece);
+        }
+    }
+
+    /// Makes frames of what waits, as far as it is soon to be written.
+    fn refill(&mut self) {
+        while self.framed < AHEAD {
+            let Some(message) = self.waiting.as_mut().and_then(|waiting| waiting.pop()) else { break };
+            // It was looked at when it came.
+            let Ok(head) = self.encoder.head(&message) else { continue };
+            self.push(Bytes::copy_from_slice(head.as_ref()));
+            self.push(message.payload);
         }
     }
 
     fn fail(&mut self, error: LinkError) -> LinkError {
         self.pieces.clear();
-        self.queued = 0;
+        self.framed = 0;
+        self.waiting = None;
         self.state = OutboxState::Failed(error.clone());
         error
     }
@@ -314,11 +394,15 @@ impl Outbox {
     /// # Errors
     /// `WouldBlock` when something is left.
     fn flush(&mut self, fd: &Fd) -> io::Result<()> {
-        while !self.pieces.is_empty() {
+        loop {
+            self.refill();
+            if self.pieces.is_empty() {
+                return Ok(());
+            }
             let slices: Vec<IoSlice<'_>> = self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
             let mut written = fd.try_write(&slices)?;
-            debug_assert!(written <= self.queued);
-            self.queued -= written;
+            debug_assert!(written <= self.framed);
+            self.framed -= written;
             while let Some(first) = self.pieces.front_mut() {
                 if written < first.len() {
                     let _ = first.split_to(written);
@@ -328,7 +412,6 @@ impl Outbox {
                 self.pieces.pop_front();
             }
         }
-        Ok(())
     }
 }
 
@@ -339,11 +422,11 @@ async fn flush(shared: Arc<Shared>) {
             let outbox = shared.outbox();
             match outbox.state {
                 OutboxState::Failed(_) => break,
-                OutboxState::Closing if outbox.pieces.is_empty() => {
+                OutboxState::Closing if outbox.queued() == 0 => {
                     shared.fd.shut_down_write();
                     break;
                 }
-                _ => outbox.pieces.is_empty(),
+                _ => outbox.queued() == 0,
             }
         };
         if nothing_to_do {

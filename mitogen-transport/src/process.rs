@@ -17,7 +17,7 @@ const DROP_PATIENCE: Duration = Duration::from_millis(900);
 
 /// A tool's process, leader of a session and process group of its own.
 ///
-/// Dropping it kills the group and reaps the process, without waiting and without a runtime. A
+/// Dropping it, unless it was [left](Process::leave), kills the group and reaps the process, without waiting and without a runtime. A
 /// context gets a moment before that to end what it has started: it sees the end of its link.
 #[derive(Debug)]
 pub struct Process {
@@ -27,6 +27,8 @@ pub struct Process {
     pidfd: Option<Fd>,
     /// Whether the rest of the group dies with its leader: as long as no context was born.
     group_dies: AtomicBool,
+    /// Whether it is nobody's to end any more.
+    left: AtomicBool,
     /// The tasks that read what the tool still prints; they end with this.
     drains: Mutex<Drains>,
 }
@@ -52,6 +54,7 @@ impl Process {
             state: Mutex::new(State::Running(child)),
             pidfd,
             group_dies: AtomicBool::new(true),
+            left: AtomicBool::new(false),
             drains: Mutex::default(),
         }
     }
@@ -118,6 +121,15 @@ impl Process {
         tokio::time::timeout(KILL_PATIENCE, self.wait()).await.ok()
     }
 
+    /// Leaves it alone from now on: it is no longer ended, whatever happens to this program. As long as
+    /// this program and its runtime live it is reaped when it ends. Call it inside a runtime.
+    pub fn leave(self) {
+        self.left.store(true, Ordering::Relaxed);
+        tokio::spawn(async move {
+            self.wait().await;
+        });
+    }
+
     /// Sends SIGTERM to its group.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
@@ -152,7 +164,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.try_wait().is_some() {
+        if self.try_wait().is_some() || self.left.load(Ordering::Relaxed) {
             return;
         }
         let patience = if self.group_dies.load(Ordering::Relaxed) { Duration::ZERO } else { DROP_PATIENCE };

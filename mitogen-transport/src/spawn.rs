@@ -4,6 +4,7 @@
 //! nothing else. It leads a session of its own, so that a Ctrl-C on the user's terminal is not its
 //! business and it cannot ask there.
 
+use crate::descriptors::limit_of_children;
 use crate::fd::Fd;
 use crate::process::Process;
 use crate::pty::{self, Pty};
@@ -77,14 +78,19 @@ fn try_spawn(plan: &BootPlan) -> io::Result<Spawned> {
         };
     }
     let slave = pty.as_ref().map(|pty| pty.slave.try_clone()).transpose()?;
+    let descriptors = limit_of_children();
     let prepare = move || {
         rustix::process::setsid()?;
+        if let Some(limit) = &descriptors {
+            // What it had before cannot be too much.
+            let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone());
+        }
         if let Some(slave) = &slave {
             rustix::process::ioctl_tiocsctty(slave)?;
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes two system calls and touches no memory but
+    // SAFETY: between fork and exec the closure makes three system calls and touches no memory but
     // its own: no allocation, no lock.
     #[allow(unsafe_code)]
     unsafe {

@@ -4,7 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use mitogen_bootstrap::plan::{BootPlan, Comms, Wiring};
-use mitogen_transport::{Exit, LinkError, Local, Phase, connect, connect_observed, memory};
+use mitogen_transport::{Exit, LinkError, Local, Phase, Waiting, connect, connect_observed, memory};
 use mitogen_wire::{
     ContextId, DEFAULT_MAX_PAYLOAD, Direction, Encoding, FrameFormat, Handle, Message, SessionKey,
 };
@@ -133,12 +133,56 @@ fn frames_arrive_in_order_whatever_must_be_queued() {
     });
 }
 
+/// Small messages first.
+#[derive(Debug, Default)]
+struct SmallFirst(Vec<Message>);
+
+impl Waiting for SmallFirst {
+    fn push(&mut self, message: Message) {
+        self.0.push(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let at = self.0.iter().position(|message| message.payload.len() < 100).unwrap_or(0);
+        (!self.0.is_empty()).then(|| self.0.remove(at))
+    }
+
+    fn queued(&self) -> usize {
+        self.0.iter().map(|message| message.payload.len() + 46).sum()
+    }
+}
+
+#[test]
+fn what_waits_leaves_in_the_order_that_it_is_given() {
+    alone(|| async {
+        let format = FrameFormat::signed(SessionKey::from_random([3; 16]));
+        let (a, b) = memory::pair().expect("a pair");
+        let (_ra, writer) = a.frames(&format, Direction::ParentToChild, DEFAULT_MAX_PAYLOAD);
+        let writer = writer.with_waiting(Box::new(SmallFirst::default()));
+        let (mut reader, _wb) = b.frames(&format, Direction::ChildToParent, DEFAULT_MAX_PAYLOAD);
+        for size in [100_000; 40].into_iter().chain([5]) {
+            writer.send(&message(size)).expect("sent");
+        }
+        assert!(matches!(writer.send(&message(DEFAULT_MAX_PAYLOAD + 1)), Err(LinkError::Frame(_))));
+        let mut sizes = Vec::new();
+        for _ in 0..41 {
+            sizes.push(reader.next().await.expect("a frame").expect("no end").payload.len());
+        }
+        let place = sizes.iter().position(|&size| size == 5).expect("it came");
+        // Behind what the descriptor had, and what was made ready for it.
+        assert!((1..20).contains(&place), "{place}");
+        writer.flushed().await.expect("flushed");
+        drop(writer);
+        assert!(reader.next().await.expect("an end").is_none());
+    });
+}
+
 #[test]
 fn a_peer_that_does_not_read_costs_bounded_memory_and_the_link() {
     alone(|| async {
         let (a, b) = memory::pair().expect("a pair");
         let (_r, writer) = a.frames(&FrameFormat::UNSIGNED, Direction::ParentToChild, DEFAULT_MAX_PAYLOAD);
-        let writer = writer.with_queue_limit(1 << 20);
+        let writer = writer.with_queue_limit(1 << 20).with_waiting(Box::new(SmallFirst::default()));
         let mut sent = 0;
         let error = loop {
             match writer.send(&message(100_000)) {

@@ -215,13 +215,14 @@ with_testbed!(client_options_that_would_be_in_the_way, dir, async {
     let with = |option: &str| ssh(&dir, "tb_dash").option(option);
     born(with("RequestTTY=force")).await;
     born(with("LogLevel=DEBUG3")).await;
-    for (option, kind) in [
-        ("StdinNull=yes", FailureKind::NoInput),
-        ("ForkAfterAuthentication=yes", FailureKind::Background),
-        ("RemoteCommand=id", FailureKind::ToolUsage),
+    for (option, kinds) in [
+        ("StdinNull=yes", &[FailureKind::NoInput][..]),
+        // It depends on whether the one in the background got there before the tool's end was seen.
+        ("ForkAfterAuthentication=yes", &[FailureKind::Background, FailureKind::NotRun]),
+        ("RemoteCommand=id", &[FailureKind::ToolUsage]),
     ] {
         let error = refused(with(option)).await;
-        assert_eq!(error.kind, kind, "{option}: {error}");
+        assert!(kinds.contains(&error.kind), "{option}: {error}");
         let name = option.split('=').next().expect("a name");
         assert!(error.hint.as_deref().is_some_and(|hint| hint.contains(name)), "{error}");
     }

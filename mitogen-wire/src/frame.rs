@@ -155,6 +155,19 @@ impl Encoder {
         Ok(head)
     }
 
+    /// Whether [`Encoder::head`] would take the message; nothing counts as sent.
+    ///
+    /// # Errors
+    /// As [`Encoder::head`].
+    pub fn check(&self, message: &Message) -> Result<(), FrameError> {
+        let length = message.payload.len();
+        if length > self.max_payload {
+            return Err(FrameError::TooLong { length, limit: self.max_payload });
+        }
+        let mut head = [0; MAX_HEAD];
+        header::write(self.layout, message, &mut head[..self.layout.header_len()])
+    }
+
     /// Appends the whole frame to `out`; the payload is copied once.
     ///
     /// # Errors

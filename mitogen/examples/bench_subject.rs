@@ -3,6 +3,9 @@
 //! It uses the public API as a user would, with the defaults of a user (frames are signed). Its brothers, the peers, are
 //! `xtask/peers/*.py`. A scenario that it does not know ends with status 3.
 
+#[path = "support/files.rs"]
+mod files;
+
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: bench_subject SCENARIO COUNT PYTHON".into());
     };
     let count: usize = count.parse()?;
+    if let Some(samples) = files::run(scenario, count, python).await {
+        println!("{}", serde_json::json!({ "samples": samples? }));
+        return Ok(());
+    }
     let router = Router::builder().signed(scenario != "latency-unsigned").build()?;
     let samples = match scenario.as_str() {
         "latency" | "latency-unsigned" => latency(&router, count, python).await?,

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::core::Reply;
 use crate::error::{Error, RemoteError};
-use crate::info::ContextInfo;
+use crate::info::{CALLS, ContextInfo};
 use crate::shared::Shared;
 use bytes::Bytes;
 use mitogen_router::Closed;
@@ -194,9 +194,10 @@ impl<T> PendingCall<T> {
         body: Result<(Encoding, Bytes), Error>,
     ) -> PendingCall<T> {
         let state = match body {
-            Ok(body) => State::Waiting(Waiting::request(context, handle, name, body, None)),
-            Err(error) => State::Unsent(Some(error)),
+            Ok(body) => Waiting::request(context, handle, name, body, None),
+            Err(error) => Err(error),
         };
+        let state = state.map_or_else(|error| State::Unsent(Some(error)), State::Waiting);
         PendingCall { state, result: PhantomData }
     }
 }
@@ -229,7 +230,7 @@ impl Waiting {
         let deadline = call.timeout.map(|after| (Instant::now(), after));
         let name = call.name.clone();
         let body = call.encode(&context.shared)?;
-        Ok(Waiting::request(context, CallFunction::HANDLE, name, body, deadline))
+        Waiting::request(context, CallFunction::HANDLE, name, body, deadline)
     }
 
     fn request(
@@ -238,9 +239,12 @@ impl Waiting {
         name: String,
         body: (Encoding, Bytes),
         deadline: Option<(Instant, Duration)>,
-    ) -> Waiting {
+    ) -> Result<Waiting, Error> {
+        if !context.info.begin_call() {
+            return Err(Error::TooManyCalls { context: context.info.label(), limit: CALLS });
+        }
         let (reply, receiver) = context.shared.request(context.id(), handle, body);
-        Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None }
+        Ok(Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None })
     }
 
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<Message, Error>> {
@@ -274,6 +278,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        self.context.info.end_call();
         if let Some(reply) = self.reply {
             self.context.shared.forget(reply);
         }

@@ -184,6 +184,40 @@ impl Context {
         self.shared.info(self.info.id).is_some()
     }
 
+    /// Has the context leave the tree, with all that is behind it, and waits until it has: it lives on,
+    /// and keeps its descendants, when this program ends. Nothing here leads to it any more; calls under
+    /// way end with [`Error::Lost`] for [`LostReason::Detached`](crate::LostReason::Detached).
+    ///
+    /// A detached context runs what its functions have left running in threads of their own, or what
+    /// they do after they have detached it themselves (`econtext.detach()`); only a signal ends it from outside. The tool that led to it (ssh) is not kept.
+    ///
+    /// This is a call like others: it waits for those that were started before. Detaching what has
+    /// detached succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] for any other reason; otherwise as [`Context::call`].
+    pub async fn detach(&self) -> Result<(), Error> {
+        let call = self.start::<()>(Call::new("mitogen.api.detach"));
+        // A neighbour says it itself; of one behind others only the loss is heard.
+        let behind = self.info.parent.is_some();
+        self.info.set_detached(self.info.is_detached() || behind);
+        let lost = async {
+            self.info.wait_ended().await;
+            Err(self.info.lost_error())
+        };
+        let result = tokio::select! {
+            result = call => result,
+            lost = lost => lost,
+        };
+        match result {
+            Err(Error::Lost { reason: crate::LostReason::Detached, .. }) | Ok(()) => Ok(()),
+            Err(error) => {
+                self.info.set_detached(false);
+                Err(error)
+            }
+        }
+    }
+
     /// Asks the context to end, and waits until it has: it closes its descendants, sends what its
     /// user code printed, and exits. If a child of this program is not gone within the router's grace
     /// ([`RouterBuilder::shutdown_grace`](crate::RouterBuilder::shutdown_grace)), its process gets

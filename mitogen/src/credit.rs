@@ -125,35 +125,47 @@ pub(crate) fn label(shared: &Shared, id: ContextId) -> ContextLabel {
 
 /// What a receiver's user has taken from each sender.
 #[derive(Default)]
-pub(crate) struct Ledger(Mutex<BTreeMap<(ContextId, Handle), Consumption>>);
+pub(crate) struct Ledger(Mutex<Senders>);
+
+#[derive(Default)]
+struct Senders {
+    /// Invariant: at most [`SENDERS`].
+    known: BTreeMap<(ContextId, Handle), Consumption>,
+    /// How many messages of others have come since they were last sifted.
+    others: usize,
+}
 
 impl Ledger {
     /// A message has come; says what its sender is to be told at once.
     pub(crate) fn arrive(&self, shared: &Shared, message: &Message) -> Option<Credit> {
         let sender = (message.src, credit_handle(message)?);
         let mut senders = self.senders();
-        if senders.contains_key(&sender) {
+        if senders.known.contains_key(&sender) {
             return None;
         }
-        if senders.len() >= SENDERS {
-            let lives = |id: ContextId| id == ContextId::CONTROLLER || shared.info(id).is_some();
-            senders.retain(|(id, _), _| lives(*id));
+        if senders.known.len() >= SENDERS {
+            // Now and then it is worth a look which of them are no more.
+            if senders.others == 0 {
+                let lives = |id: ContextId| id == ContextId::CONTROLLER || shared.info(id).is_some();
+                senders.known.retain(|(id, _), _| lives(*id));
+            }
+            senders.others = (senders.others + 1) % SENDERS;
         }
-        if senders.len() >= SENDERS {
+        if senders.known.len() >= SENDERS {
             return None;
         }
         let (consumption, credit) = Consumption::begin();
-        senders.insert(sender, consumption);
+        senders.known.insert(sender, consumption);
         Some(credit)
     }
 
     /// A message was taken by the user; says what its sender is to be told.
     pub(crate) fn take(&self, message: &Message) -> Option<Credit> {
         let sender = (message.src, credit_handle(message)?);
-        self.senders().get_mut(&sender)?.take(message.payload.len())
+        self.senders().known.get_mut(&sender)?.take(message.payload.len())
     }
 
-    fn senders(&self) -> MutexGuard<'_, BTreeMap<(ContextId, Handle), Consumption>> {
+    fn senders(&self) -> MutexGuard<'_, Senders> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

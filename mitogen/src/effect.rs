@@ -16,11 +16,21 @@ use tokio::sync::oneshot;
 pub(crate) enum Effect {
     Answer(oneshot::Sender<Reply>, Reply),
     Log(Arc<str>, Message),
-    Rejected { name: Arc<str>, first: bool, src: ContextId, handle: Handle, why: Rejection },
+    Rejected {
+        name: Arc<str>,
+        first: bool,
+        src: ContextId,
+        handle: Handle,
+        why: Rejection,
+    },
     Queue(Queue, Message),
     Credit(Arc<Account>, Reply),
     Plan(Message),
     Ask(Ask),
+    /// What a receiver of a file says has arrived.
+    Ack(Message),
+    /// No file goes to this context any more.
+    Gone(ContextId),
     Tell(Event),
     Sent(protocol_log::Sent),
 }
@@ -38,6 +48,8 @@ impl Effect {
             }
             Effect::Plan(message) => plans::answer(shared, &message),
             Effect::Ask(ask) => shared.library.ask(shared, ask),
+            Effect::Ack(message) => shared.files().handle_ack(&message),
+            Effect::Gone(context) => shared.files().handle_gone(context),
             Effect::Tell(event) => {
                 protocol_log::event(&event);
                 shared.events.tell(event);

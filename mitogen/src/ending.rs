@@ -31,10 +31,11 @@ impl Living {
 
 impl Shared {
     pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
+        self.files().shut_down();
         let infos = self.apply(|core| {
             core.refuse_more();
             // They take their own children along.
-            core.infos().filter(|info| info.parent.is_none()).cloned().collect()
+            core.infos().filter(|info| info.parent.is_none() && !info.is_detached()).cloned().collect()
         });
         let result = self.shut_down(infos).await;
         self.close();
@@ -73,6 +74,7 @@ impl Shared {
 
     /// Closes every link at once; the link tasks see to the processes. Calls under way fail.
     pub(crate) fn close(&self) {
+        self.files().shut_down();
         self.apply(crate::core::Core::close);
     }
 
@@ -80,6 +82,7 @@ impl Shared {
     pub(crate) fn handle_link_down(&self, info: &ContextInfo, ending: Ending) {
         let asked = info.is_shutting_down();
         let reason = match ending {
+            _ if info.is_detached() => LostReason::Detached,
             Ending::Closed(_) | Ending::Stopped(Stop::Kill) if asked => LostReason::ShutDown,
             Ending::Closed(status) => LostReason::Ended { status },
             Ending::Failed(reason) | Ending::Stopped(Stop::Broken(reason)) => reason,

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Notify;
 
 /// How long after the last wait the background thread takes over.
@@ -28,7 +28,8 @@ pub(crate) struct Engine {
 }
 
 struct Inner {
-    runtime: Runtime,
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
     state: Mutex<State>,
     /// Wakes the background thread from its sleep; only for the end.
     wake: Condvar,
@@ -55,7 +56,7 @@ impl Engine {
             .build()
             .map_err(|source| Error::Local { what: "make a runtime", source })?;
         let inner = Arc::new(Inner {
-            runtime,
+            runtime: Some(runtime),
             state: Mutex::default(),
             wake: Condvar::new(),
             give_way: Notify::new(),
@@ -70,17 +71,38 @@ impl Engine {
 
     /// Drives the runtime until the future is ready.
     ///
+    /// A thread that belongs to another runtime may not drive this one: another thread does it then,
+    /// and this one waits.
+    ///
     /// # Panics
-    /// Inside an async runtime.
-    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+    /// Where it would have to start a thread and cannot.
+    pub(crate) fn block_on<F>(&self, future: F) -> F::Output
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
         let _turn = Turn::begin(&self.inner);
-        self.inner.runtime.block_on(future)
+        if Handle::try_current().is_err() {
+            return self.inner.runtime().block_on(future);
+        }
+        let waited = std::thread::scope(|scope| {
+            let helper = std::thread::Builder::new().name("mitogen-wait".to_owned());
+            let helper = helper.spawn_scoped(scope, || self.inner.runtime().block_on(future));
+            helper.expect("a blocking call inside an async runtime needs a thread").join()
+        });
+        waited.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Runs `body` with the runtime at hand, for what spawns tasks or makes timers.
     pub(crate) fn enter<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _entered = self.inner.runtime.enter();
+        let _entered = self.inner.runtime().enter();
         body()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
     }
 }
 
@@ -96,7 +118,20 @@ impl Drop for Engine {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A thread of another runtime may not wait for the last of its threads.
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Inner {
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only a drop takes the runtime")
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,7 +147,7 @@ impl Inner {
             }
             state.idler_drives = true;
             drop(state);
-            self.runtime.block_on(self.give_way.notified());
+            self.runtime().block_on(self.give_way.notified());
             state = self.state();
             state.idler_drives = false;
         }

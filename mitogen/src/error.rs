@@ -45,6 +45,15 @@ pub enum Error {
         after: Duration,
     },
 
+    /// So many calls of one context are waited for already. Await some of them first.
+    #[error("{limit} calls of {context} are waiting for their answers already")]
+    TooManyCalls {
+        /// Which context.
+        context: ContextLabel,
+        /// How many may.
+        limit: usize,
+    },
+
     /// The message was refused on its way: no such receiver, forbidden, too large for the far end...
     #[error("{context} refused the message: {reason}")]
     Refused {
@@ -131,6 +140,10 @@ pub enum Error {
         name: String,
     },
 
+    /// A file cannot be read, written or sent; it says which, where and why.
+    #[error(transparent)]
+    File(Box<crate::files::FileError>),
+
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]
     Closed,
@@ -188,6 +201,9 @@ pub enum LostReason {
     /// The router was closed.
     #[error("the router is closed")]
     RouterClosed,
+    /// It detached, or one that leads to it did: it lives on without this program.
+    #[error("it has detached")]
+    Detached,
     /// A context between here and there said so.
     #[error("the respondent Context has disconnected")]
     Disconnected,

@@ -2,9 +2,12 @@
 
 use crate::error::{ContextLabel, Error, LostReason};
 use mitogen_wire::ContextId;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
+
+/// How many calls of one context may be waited for. Each takes some memory here and there.
+pub(crate) const CALLS: usize = 1 << 16;
 
 /// One context's place in the tree, and its end.
 pub(crate) struct ContextInfo {
@@ -14,10 +17,16 @@ pub(crate) struct ContextInfo {
     pub(crate) hop: String,
     /// The context that started it; `None` where that is this program.
     pub(crate) parent: Option<Arc<ContextInfo>>,
+    /// How many calls it has not answered yet.
+    calls: AtomicUsize,
     /// Set once, before anything that waits for this context is told.
     lost: OnceLock<LostReason>,
     /// Whether its end was asked for.
     shutting_down: AtomicBool,
+    /// Whether it has announced, or was told, to live on without this program.
+    detached: AtomicBool,
+    /// Whether it was sent what it needs to start others.
+    equipped: AtomicBool,
     /// Becomes true when it is gone: its link closed and its process reaped, here or by its parent.
     ended: watch::Sender<bool>,
 }
@@ -34,8 +43,11 @@ impl ContextInfo {
             name,
             hop,
             parent,
+            calls: AtomicUsize::new(0),
             lost: OnceLock::new(),
             shutting_down: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
+            equipped: AtomicBool::new(false),
             ended: watch::Sender::new(false),
         }
     }
@@ -63,6 +75,19 @@ impl ContextInfo {
         ContextLabel { id: self.id, name: Arc::clone(&self.name) }
     }
 
+    /// A call begins, unless too many are waited for already; says whether it does.
+    pub(crate) fn begin_call(&self) -> bool {
+        let begins = self.calls.fetch_add(1, Ordering::Relaxed) < CALLS;
+        if !begins {
+            self.end_call();
+        }
+        begins
+    }
+
+    pub(crate) fn end_call(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Its end is asked for; says whether that is news.
     pub(crate) fn begin_shutdown(&self) -> bool {
         !self.shutting_down.swap(true, Ordering::Relaxed)
@@ -72,6 +97,20 @@ impl ContextInfo {
     pub(crate) fn is_shutting_down(&self) -> bool {
         let asked = |info: &ContextInfo| info.shutting_down.load(Ordering::Relaxed);
         asked(self) || self.ancestors().any(|info| asked(info))
+    }
+
+    /// Whether it lives on when its link is closed.
+    pub(crate) fn set_detached(&self, detached: bool) {
+        self.detached.store(detached, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
+    }
+
+    /// It is sent what it needs to start others; says whether that is news.
+    pub(crate) fn equip(&self) -> bool {
+        !self.equipped.swap(true, Ordering::Relaxed)
     }
 
     /// It is lost; the first reason given stays.
@@ -108,7 +147,7 @@ impl ContextInfo {
         match (reason, culprit) {
             (LostReason::Disconnected, Some((info, why))) => {
                 let reason = match why {
-                    LostReason::ShutDown | LostReason::RouterClosed => why.clone(),
+                    LostReason::ShutDown | LostReason::RouterClosed | LostReason::Detached => why.clone(),
                     _ => LostReason::Behind { context: info.label(), reason: Arc::new(why.clone()) },
                 };
                 (&info.hop, reason)

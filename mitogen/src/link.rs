@@ -8,7 +8,10 @@ use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
-use mitogen_transport::{Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, ToolLines};
+use mitogen_router::Outbox;
+use mitogen_transport::{
+    Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
+};
 use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
 use std::io;
 use std::sync::Arc;
@@ -49,6 +52,16 @@ pub(crate) enum Ending {
 pub(crate) struct Wire(FrameWriter);
 
 impl Wire {
+    /// A link on which control overtakes what waits.
+    fn new(writer: FrameWriter) -> Wire {
+        Wire(writer.with_waiting(Box::new(Lanes(Outbox::new()))))
+    }
+
+    /// Sees what is queued.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        self.0.watch()
+    }
+
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
         match self.0.send(message) {
@@ -57,6 +70,24 @@ impl Wire {
             Err(LinkError::Io(error)) if is_hangup(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The router's rules for what overtakes what, as the link's writer wants them.
+#[derive(Debug)]
+struct Lanes(Outbox);
+
+impl Waiting for Lanes {
+    fn push(&mut self, message: Message) {
+        self.0.push(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        self.0.pop()
+    }
+
+    fn queued(&self) -> usize {
+        self.0.queued()
     }
 }
 
@@ -90,8 +121,9 @@ pub(crate) async fn connect(
             .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
-    let context = shared.adopt(Arc::clone(&info), Wire(writer), stop)?;
-    let task = LinkTask { registration: Registration { shared: Arc::clone(shared), info }, reader, process };
+    let context = shared.adopt(Arc::clone(&info), Wire::new(writer), stop)?;
+    let registration = Registration { shared: Arc::clone(shared), info };
+    let task = LinkTask { registration, reader, process, direct: method.is_direct() };
     tokio::spawn(task.run(stopped, tool_lines));
     Ok(context)
 }
@@ -147,6 +179,8 @@ struct LinkTask {
     registration: Registration,
     reader: FrameReader,
     process: Process,
+    /// Whether the process is the context itself, and not a tool that leads to it.
+    direct: bool,
 }
 
 /// Keeps the core's word about a link true even when the task is dropped with its runtime.
@@ -172,6 +206,7 @@ impl LinkTask {
             ending = outlive(&self.process) => ending,
         };
         if let Ending::Closed(status) = &mut ending
+            && !self.registration.info.is_detached()
             && let Ok(exit) = tokio::time::timeout(STATUS_GRACE, self.process.wait()).await
         {
             *status = Some(exit.to_string());
@@ -185,7 +220,11 @@ impl LinkTask {
         // The core lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
         drop(self.reader);
-        self.process.stop(patience, TERM_GRACE).await;
+        if self.direct && self.registration.info.is_detached() {
+            self.process.leave();
+        } else {
+            self.process.stop(patience, TERM_GRACE).await;
+        }
         talk.abort();
         drop(self.registration);
     }
@@ -202,7 +241,11 @@ async fn outlive(process: &Process) -> Ending {
 async fn read(registration: &Registration, reader: &mut FrameReader) -> Ending {
     loop {
         match reader.next().await {
-            Ok(Some(message)) => registration.shared.handle_message(registration.info.id, message),
+            Ok(Some(message)) => {
+                registration.shared.handle_message(registration.info.id, message);
+                // A neighbour that sends without end must not keep others, and timers, from their turn.
+                tokio::task::coop::consume_budget().await;
+            }
             Ok(None) => return Ending::Closed(None),
             Err(LinkError::Io(error)) if is_hangup(&error) => return Ending::Closed(None),
             Err(error) => return Ending::Failed(error.into()),

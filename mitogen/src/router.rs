@@ -3,6 +3,7 @@
 use crate::context::{Context, ContextRef};
 use crate::error::Error;
 use crate::events::Events;
+use crate::files::Sizing;
 use crate::modules::{ModuleSettings, ModuleSource};
 use crate::receiver::Receiver;
 use crate::sender::{Address, Sender};
@@ -183,6 +184,14 @@ impl RouterBuilder {
         self
     }
 
+    /// How many bytes of files may be on their way over one link: a window of a fixed size, or one that
+    /// follows the link (the default; it begins with 1 MiB and has at most 8).
+    #[must_use]
+    pub fn file_window(mut self, sizing: Sizing) -> RouterBuilder {
+        self.settings.file_window = sizing;
+        self
+    }
+
     /// How long [`Context::shutdown`] lets a context end by itself (default 5 s). SIGTERM follows,
     /// and one second after that SIGKILL.
     #[must_use]
@@ -252,9 +261,13 @@ impl RouterBuilder {
 
     /// The router.
     ///
+    /// The first one raises the limit of this process's descriptors as far as the system lets it, so that
+    /// thousands of contexts can be connected; programs that it starts get the limit that was there before.
+    ///
     /// # Errors
     /// [`Error::Local`] when the system has no randomness to give, or a module's name is none.
     pub fn build(self) -> Result<Router, Error> {
+        mitogen_transport::raise_descriptor_limit();
         let shared = Shared::new(self.settings)?;
         Ok(Router { _owner: Arc::new(Owner(Arc::clone(&shared))), shared })
     }
@@ -298,6 +311,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(30),
             unidirectional: false,
             modules: ModuleSettings::default(),
+            file_window: Sizing::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::core::{Core, Reply, Waiter};
 use crate::ending::Living;
 use crate::error::Error;
 use crate::events;
+use crate::files;
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::modules::{self, Library, ModuleSettings};
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) unidirectional: bool,
     pub(crate) modules: ModuleSettings,
+    pub(crate) file_window: files::Sizing,
 }
 
 /// One router, shared by its handles, its contexts' handles and its link tasks.
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) living: Living,
     pub(crate) library: Library,
     pub(crate) services: Registry,
+    files: Arc<files::Server>,
     core: Mutex<Core>,
 }
 
@@ -60,15 +63,21 @@ impl Shared {
             let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{name:?}: {error}"));
             return Err(Error::Local { what: "serve modules", source });
         }
-        Ok(Arc::new_cyclic(|shared| Shared {
+        let files = Arc::new(files::Server::new(settings.file_window));
+        let mut core = Core::new(config);
+        let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
+        let shared = Arc::new_cyclic(|shared| Shared {
             library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
             settings,
             remote_name: crate::link::remote_name(),
             events: events::Source::new(),
             living: Living::new(),
             services: Registry::default(),
-            core: Mutex::new(Core::new(config)),
-        }))
+            files,
+            core: Mutex::new(core),
+        });
+        shared.files.attach(&shared, acks);
+        Ok(shared)
     }
 
     // ---- the driver -----------------------------------------------------------------------
@@ -119,6 +128,39 @@ impl Shared {
     /// [`Error::Lost`] when there is no way to its addressee, [`Error::Closed`].
     pub(crate) fn send(&self, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) -> Result<(), Error> {
         self.apply(|core| core.send(dst, handle, body))
+    }
+
+    /// Sends a message of the file service, whose answers come to a mailbox that is open already.
+    pub(crate) fn send_from(
+        &self,
+        reply: Option<Handle>,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) {
+        self.apply(|core| core.send_from(reply, dst, handle, body));
+    }
+
+    pub(crate) fn files(&self) -> &Arc<files::Server> {
+        &self.files
+    }
+
+    /// The size of the window of file transfers, if it was fixed.
+    pub(crate) fn fixed_window(&self) -> Option<usize> {
+        match self.settings.file_window {
+            files::Sizing::Fixed(bytes) => Some(bytes),
+            files::Sizing::Adaptive(_) => None,
+        }
+    }
+
+    /// The neighbour that leads to a context.
+    pub(crate) fn route(&self, dst: ContextId) -> Option<ContextId> {
+        self.lock().route(dst)
+    }
+
+    /// The queue of the link to a neighbour.
+    pub(crate) fn queue_of(&self, link: ContextId) -> Option<mitogen_transport::QueueWatch> {
+        self.lock().queue_of(link)
     }
 
     /// Answers a message.

@@ -42,6 +42,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     })?;
     protocol_log::connecting(id, &plan.hop, Some(via.name()), &plan.argv);
     let started = Instant::now();
+    crate::equip::equip(shared, &via.info)?;
     let mut attempt = Attempt::start(shared, Arc::clone(&info), via.id(), RunPlan::HANDLE, body)?;
     let Ok(reply) = tokio::time::timeout(timeout + SLACK, attempt.answered()).await else {
         // Dropped, it ends the context should it be born yet.

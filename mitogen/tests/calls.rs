@@ -84,3 +84,20 @@ async fn what_cannot_be_sent_is_said_at_once() {
     assert!(pid > 0);
     router.shutdown().await.expect("a shutdown");
 }
+
+#[tokio::test]
+async fn so_many_calls_of_a_context_may_be_waited_for() {
+    const LIMIT: usize = 1 << 16;
+    let (router, context) = common::one_context().await;
+    let gate = context.start::<mitogen::Value>(Call::new("time.sleep").arg(0.5));
+    let mut calls: Vec<_> = (1..LIMIT).map(|_| context.start::<u32>(Call::new("os.getpid"))).collect();
+    let error = context.call::<u32>("os.getpid", ()).await.expect_err("one too many");
+    assert!(matches!(error, Error::TooManyCalls { limit: LIMIT, .. }), "{error:?}");
+    drop(calls.split_off(10));
+    gate.await.expect("it slept");
+    context.call::<u32>("os.getpid", ()).await.expect("there is room again");
+    for call in calls {
+        call.await.expect("a pid");
+    }
+    router.shutdown().await.expect("a shutdown");
+}

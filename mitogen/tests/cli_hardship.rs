@@ -67,7 +67,7 @@ fn an_interpreter_that_its_environment_breaks_is_told_from_one_that_is_not_there
         finish(command(["--json", "call", "os.getpid"]).env("PYTHONHOME", "/nonexistent").output().unwrap());
     assert_eq!(run.status, 4, "{run:?}");
     let error = &run.result()["error"];
-    assert_eq!(error["phase"], "agent", "{run:?}");
+    assert_eq!(error["kind"], "connect", "{run:?}");
     assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("PYTHONHOME")), "{run:?}");
 }
 

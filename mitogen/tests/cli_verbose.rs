@@ -27,7 +27,6 @@ fn each_level_shows_what_it_promises() {
         "context 1: local: running [\"sh\"",
         "context 1: local: phase agent after ",
         "route to 1 added, via 1",
-        "context 1 asks for module mitogen.spawn",
         "context 1 is sent module mitogen.spawn, ",
         "context 2 (local.local) is connected, a child of 1",
         "route to 2 removed, via 1",

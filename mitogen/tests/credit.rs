@@ -170,3 +170,29 @@ async fn a_slow_reader_in_a_context_slows_us_down() {
     }
     router.shutdown().await.expect("a shutdown");
 }
+#[tokio::test]
+async fn a_slow_reader_here_slows_contexts_down() {
+    let router = Router::new().expect("a router");
+    for python in interpreters() {
+        let context = connect(&router, &python).await;
+        define(&context, "user", USER).await;
+        let mut receiver = router.receiver().expect("a receiver");
+        let count = 5 * WINDOW / PIECE;
+        let sending =
+            context.start::<()>(Call::new("user.send").arg(receiver.sender()).arg(count).arg(PIECE));
+        let first = receiver.next().await.expect("the first");
+        assert!(!first.wants_reply(), "credit is no answer");
+        let mut sending = Box::pin(sending);
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut sending).await;
+        assert!(early.is_err(), "it sent without waiting");
+        let mut taken = 1;
+        while let Ok(value) = receiver.recv::<Value>().await {
+            assert_eq!(value.as_bytes().map(<[u8]>::len), Some(PIECE));
+            taken += 1;
+        }
+        assert_eq!(taken, count);
+        sending.await.expect("it is done");
+        context.shutdown().await.expect("a shutdown");
+    }
+    router.shutdown().await.expect("a shutdown");
+}

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{interpreters, wait_dead, wait_gone};
-use mitogen::{Call, Context, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
+use mitogen::{Call, Context, Custom, Error, Event, FailureKind, Local, LostReason, Phase, Router, Value};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -171,6 +171,32 @@ async fn an_abandoned_attempt_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_dropped_is_ended_where_it_is_made() {
+    let router = Router::new().expect("a router");
+    let contexts = chain(&router, 2).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for (at, context) in contexts.iter().enumerate() {
+        let path = folder.path().join(at.to_string());
+        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; sleep 300", path.display());
+        let attempt = context.connect(Custom::new("sh", ["-c", &script]));
+        let written = async {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            result = attempt => panic!("{result:?}"),
+            () = written => {}
+        }
+        let tool = std::fs::read_to_string(&path).expect("a pid").trim().parse().expect("a pid");
+        // Much less than the thirty seconds that the attempt had.
+        wait_dead(tool, Duration::from_secs(5));
+        pid(context).await;
+    }
+    router.shutdown().await.expect("a shutdown");
+}
+
+#[tokio::test]
 async fn fifty_contexts_four_deep_come_and_go() {
     let router = Router::new().expect("a router");
     let python = interpreters().pop().expect("at least one");
@@ -222,7 +248,7 @@ async fn a_context_is_given_plans_for_children_of_its_own() {
     assert!(get("id").as_u64().is_some_and(|id| id > u64::from(asker.id().0)));
     assert_eq!(get("name").as_str(), Some("local.local.local"));
     let tail = String::from_utf8_lossy(get("tail").as_bytes().expect("bytes")).into_owned();
-    assert!(tail.contains(&format!("[{},{},0,]", asker.id(), contexts[0].id())), "{tail}");
+    assert!(tail.contains(&format!("[{},{},0]", asker.id(), contexts[0].id())), "{tail}");
     let error = asker.call::<Value>("builtins:eval", (ASK.replace("METHOD", "nope"),)).await;
     assert!(matches!(&error, Err(Error::Call(e)) if e.message.contains("no connection method")), "{error:?}");
     router.shutdown().await.expect("a shutdown");

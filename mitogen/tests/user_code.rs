@@ -5,7 +5,7 @@ mod common;
 use common::{connect, define, interpreters, wait_dead};
 use mitogen::{Address, Call, Context, ContextRef, Custom, Error, Local, Router, Value};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 /// For any Python from 2.7 on.
@@ -71,7 +71,7 @@ def tail(sender, path):
     sender.close()
 ";
 
-async fn user_context(router: &Router, python: &PathBuf) -> Context {
+async fn user_context(router: &Router, python: &Path) -> Context {
     let context = connect(router, python).await;
     define(&context, "user", USER).await;
     context
@@ -145,7 +145,7 @@ async fn siblings_send_to_each_other_across_branches() {
         // Calls are for those above: trust flows down.
         let refused: String = b.call("user.call", (&a,)).await.expect("a text");
         assert_eq!(refused, "refused by policy");
-        assert_eq!(left.call::<Value>("os.getpid", ()).await.is_ok(), true);
+        assert!(left.call::<Value>("os.getpid", ()).await.is_ok());
         for context in [a, b] {
             context.shutdown().await.expect("a shutdown");
         }

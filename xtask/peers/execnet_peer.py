@@ -100,6 +100,24 @@ def shutdown(count, python):
     return [(time.perf_counter() - start) * 1e3]
 
 
+SEND = """
+data = b"x" * 131072
+for _ in range(channel.receive()):
+    channel.send(data)
+"""
+
+
+@with_group
+def stream(group, count, python):
+    gw, _ = gateway(group, python)
+    channel = gw.remote_exec(SEND)
+    start = time.perf_counter()
+    channel.send(count * 8)
+    for _ in range(count * 8):
+        channel.receive()
+    return [count * 1048576 / 1e6 / (time.perf_counter() - start)]
+
+
 if __name__ == "__main__":
     floor.main({
         "latency": latency,
@@ -109,4 +127,5 @@ if __name__ == "__main__":
         "rss": memory("Rss"),
         "pss": memory("Pss"),
         "shutdown": shutdown,
+        "stream": stream,
     })

@@ -3,11 +3,16 @@
 
 import concurrent.futures
 import os
+import shutil
+import tempfile
 import time
 
+import mitogen.core
 import mitogen.master
 import mitogen.select
+import mitogen.service
 
+import files_child
 import floor
 
 
@@ -139,6 +144,74 @@ def shutdown(count, python):
     return [(time.perf_counter() - start) * 1e3]
 
 
+def in_memory():
+    """A directory where no disk is measured, if there is such a place."""
+    return tempfile.mkdtemp(prefix="mitogen-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def serve(controller, directory):
+    service = mitogen.service.FileService(controller.router)
+    service.register_prefix(directory)
+    return mitogen.service.Pool(controller.router, services=[service], size=2)
+
+
+def files(depth):
+    @with_controller
+    def measure(controller, count):
+        directory = in_memory()
+        pool = serve(controller, directory)
+        try:
+            block = bytes(bytearray((i * 2654435761 >> 13) & 255 for i in range(1 << 20)))
+            with open(directory + "/from", "wb") as out:
+                for _ in range(count):
+                    out.write(block)
+            with open(directory + "/warm", "wb") as out:
+                out.write(block)
+            context = controller.connect()
+            for _ in range(1, depth):
+                context = controller.router.local(python_path=controller.python, via=context)
+            context.call(files_child.fetch, directory + "/warm", directory + "/warm2")
+            start = time.perf_counter()
+            context.call(files_child.fetch, directory + "/from", directory + "/to")
+            return [count * 1048576 / 1e6 / (time.perf_counter() - start)]
+        finally:
+            pool.stop()
+            shutil.rmtree(directory)
+    return measure
+
+
+@with_controller
+def small_files(controller, count):
+    directory = in_memory()
+    pool = serve(controller, directory)
+    try:
+        os.mkdir(directory + "/a")
+        os.mkdir(directory + "/b")
+        for number in range(count):
+            with open("%s/a/%d" % (directory, number), "wb") as out:
+                out.write(b"x" * 4096)
+        context = controller.connect()
+        context.call(files_child.fetch, directory + "/a/0", directory + "/b/0")
+        return [count / context.call(files_child.fetch_many, directory + "/a", directory + "/b", count)]
+    finally:
+        pool.stop()
+        shutil.rmtree(directory)
+
+
+@with_controller
+def stream(controller, count):
+    context = controller.connect()
+    receiver = mitogen.core.Receiver(controller.router)
+    context.call(files_child.send, receiver.to_sender(), 8)
+    for _ in range(8):
+        receiver.get().unpickle()
+    start = time.perf_counter()
+    context.call_async(files_child.send, receiver.to_sender(), count * 8)
+    for _ in range(count * 8):
+        receiver.get().unpickle()
+    return [count * 1048576 / 1e6 / (time.perf_counter() - start)]
+
+
 if __name__ == "__main__":
     floor.main({
         "latency": latency,
@@ -152,4 +225,10 @@ if __name__ == "__main__":
         "rss": memory("Rss"),
         "pss": memory("Pss"),
         "shutdown": shutdown,
+        "files-1": files(1),
+        "files-1-unsigned": files(1),
+        "files-2": files(2),
+        "files-4": files(4),
+        "files-small": small_files,
+        "stream": stream,
     })

@@ -1,9 +1,11 @@
 """What user code in a context may ask of `mitogen.core`, contexts and the router beyond what every context needs. It comes when first asked for, and adds itself there."""
+import os
 import sys
 import time
 from mitogen import core, tree
 from mitogen.broker import Broker, clock
 from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
+from mitogen.credit import NAPS, Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
 
@@ -11,8 +13,10 @@ ALLOCATE_ID = 105
 # Where the controller gives plans away; only between our own.
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
-# The shortest and longest sleep where a lock cannot be waited for with a limit.
-NAPS = .0005, .05
+# The modules that a context, with or without children, may come to need when it least expects it.
+REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
+# Seconds that what was sent gets to leave before a context detaches.
+PATIENCE = 2
 
 
 class TimeoutError(Error):
@@ -21,23 +25,6 @@ class TimeoutError(Error):
 
 class LatchError(Error):
     """Waiting, or telling, makes no sense any more."""
-
-
-def acquire(lock, deadline):
-    """Takes a lock; returns false when the deadline, a value of `clock` or None, comes first."""
-    if deadline is None:
-        lock.acquire()
-        return True
-    if sys.version_info > (3, 2):
-        return lock.acquire(True, max(0, deadline - clock()))
-    nap = NAPS[0]
-    while not lock.acquire(0):
-        left = deadline - clock()
-        if left <= 0:
-            return False
-        time.sleep(min(left, nap))
-        nap = min(nap * 2, NAPS[1])
-    return True
 
 
 class Secret(UnicodeType):
@@ -53,18 +40,34 @@ class Secret(UnicodeType):
 
 class Sender(object):
     """The sending end of a handle in some context."""
+    # What tells us how fast the receiver is; made when something is sent.
+    credit = None
 
     def __init__(self, context, dst_handle):
         self.context = context
         self.dst_handle = dst_handle
 
     def send(self, data):
-        """Sends a value."""
-        self.context.send(Message.pickled(data, handle=self.dst_handle))
+        """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
+        msg = Message.pickled(data, handle=self.dst_handle)
+        context = self.context
+        # Who sends to himself would wait for himself.
+        if context.context_id != context.router.context_id:
+            if not self.credit:
+                self.credit = Credit(context)
+            msg.reply_to = self.credit.handle
+            self.credit.spend(len(msg.data))
+        context.send(msg)
 
     def close(self):
         """Tells the receiver that nothing more will come."""
         self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
+        self.__del__()
+        self.credit = None
+
+    def __del__(self):
+        if self.credit:
+            self.credit.close()
 
     def __reduce__(self):
         return _unpickle_sender, (self.context.context_id, self.dst_handle)
@@ -140,6 +143,9 @@ class Latch(object):
         econtext = getattr(sys.modules['mitogen'], 'econtext', None)
         if block and econtext and get_ident() == econtext.importer.io_thread:
             raise LatchError('the I/O thread may not wait')
+        if block and econtext and not self.items:
+            # The main thread reads nothing while it waits.
+            econtext.broker.wake()
         deadline = None
         if timeout is not None:
             deadline = clock() + timeout
@@ -176,9 +182,13 @@ class Receiver(object):
     def __init__(self, router, handle=None, persist=True, respondent=None, policy=None, overwrite=False):
         self.router = router
         self.latch = Latch()
+        self.account = Account(router)
         self.handle = router.add_handler(self.handle_message, handle, persist, policy, respondent, overwrite)
 
     def handle_message(self, msg):
+        if not self.latch.closed:
+            # Before anybody can take it.
+            self.account.open(msg)
         try:
             self.latch.put(msg)
         except LatchError:
@@ -196,6 +206,7 @@ class Receiver(object):
             msg = self.latch.get(timeout, block)
         except LatchError:
             raise ChannelError('the Receiver has been closed')
+        self.account.take(msg)
         if throw_dead and msg.is_dead:
             # With its text.
             msg.unpickle()
@@ -218,6 +229,7 @@ class Receiver(object):
         """Hears no more; who waits gets a ChannelError."""
         self.router.del_handler(self.handle)
         self.latch.close()
+        self.account.close()
 
 
 class Channel(Sender, Receiver):
@@ -375,6 +387,35 @@ class MoreOfRouter(object):
         return self.context_by_id(birth.plan['id'], birth.plan['name'])
 
 
+class MoreOfExternalContext(object):
+    def detach(self):
+        """Leaves the tree, with all that is below: this context outlives its parents. It can no longer have ids, plans or modules of them."""
+        from mitogen import loop
+        loop.upgrade(self)
+        link = self.router.parent
+        if not link:
+            return
+        # Nobody will answer later, neither us nor those below.
+        for name in REST:
+            self.importer.fetch('mitogen.' + name)
+        try:
+            os.setsid()
+        except OSError:
+            # It leads a session already.
+            pass
+        self.parent.send_await(Message(handle=tree.DETACHING))
+        # What was sent before arrives, if somebody reads it.
+        until = clock() + PATIENCE
+        while link.queued and not link.dead and clock() < until:
+            time.sleep(NAPS[1])
+        done = allocate_lock()
+        done.acquire()
+        self.broker.defer(self.broker.leave, done)
+        done.acquire()
+        self.parent = self.master = self.stream = None
+        sys.modules['mitogen'].parent_id = None
+
+
 class Guarded(object):
     """A handler with a policy of the user's."""
 
@@ -397,6 +438,14 @@ def connect(method, options, router=None):
 
 
 takes_router(connect)
+
+
+def detach(econtext=None):
+    """What the controller calls to have a context leave."""
+    econtext.detach()
+
+
+takes_econtext(detach)
 
 
 def connector(name):
@@ -446,11 +495,14 @@ def extend():
     add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
            'Secret': Secret, 'Sender': Sender, '_unpickle_sender': _unpickle_sender, 'takes_econtext': takes_econtext, 'takes_router': takes_router,
            'has_parent_authority': has_parent_authority, 'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
-           'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': 109, 'CALL_SERVICE': 110}
+           'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': tree.DETACHING, 'CALL_SERVICE': 110}
     core.__dict__.update(add)
     for name in 'Secret', '_unpickle_sender':
         core.GLOBALS['mitogen.core.' + name] = add[name]
-    for source, target in (MoreOfContext, Context), (MoreOfRouter, Router):
+    pairs = [(MoreOfContext, Context), (MoreOfRouter, Router)]
+    if hasattr(sys.modules['mitogen'], 'econtext'):
+        pairs.append((MoreOfExternalContext, type(sys.modules['mitogen'].econtext)))
+    for source, target in pairs:
         for name, value in source.__dict__.items():
             if name[:2] != '__':
                 setattr(target, name, value)

@@ -1,9 +1,13 @@
-"""The I/O thread: reads the parent's frames and the captured output, writes what senders could not, and ends the process."""
+"""The I/O thread: reads the parent's frames and the captured output, writes what senders could not, and ends the process.
+
+For a while after each call the main thread reads the frames itself (the baton says who does): the next call then needs one wake-up less.
+"""
 import errno
 import os
 import select
 import sys
 import time
+from mitogen.importer import allocate_lock
 
 clock = getattr(time, 'monotonic', time.time)
 # Output is not read while this many bytes wait to be sent: whoever prints too much waits in his print.
@@ -11,6 +15,8 @@ FULL = 1 << 20
 # Seconds that a running call, output in pipes and a stalled parent get at the end; that all of them may take.
 GRACE = .25
 LIMIT = 5
+# How often this thread looks whether the main thread, which reads the link meanwhile, is held up by a call.
+TICK = .005
 
 
 class Broker(object):
@@ -26,6 +32,9 @@ class Broker(object):
 
     def __init__(self):
         self.reader, self.writer = os.pipe()
+        # Who holds it reads the parent's link, and handles what comes.
+        self.baton = allocate_lock()
+        self.baton.acquire()
 
     def wake(self):
         """Has the I/O thread look around; from any thread."""
@@ -63,29 +72,37 @@ class Broker(object):
         link = self.router.parent
         fd_in = link.fd_in
         outputs = self.outputs
+        baton = self.baton
+        reading = True
         while not self.change:
             self.awake = False
             if link.dead:
                 self.shutdown()
             queued = link.queued
             readers = [self.reader]
-            if not link.dead:
-                readers.append(fd_in)
             if queued < FULL:
                 readers.extend(outputs)
-            seconds = None
+            wait = seconds = None
             if self.ending is not None:
                 # Once the main thread is idle, only what is there already is taken.
-                seconds = 0
+                wait = seconds = 0
                 if queued or not self.idle:
-                    seconds = max(0, self.ending - clock())
+                    wait = seconds = max(0, self.ending - clock())
+                if not reading:
+                    baton.acquire()
+                    reading = True
+            if not reading:
+                wait = TICK
+            elif not link.dead:
+                readers.append(fd_in)
             self.dispatcher.notify()
             try:
-                ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], seconds)
+                ready, writable, _ = select.select(readers, [link.fd_out][:queued], [], wait)
             except select.error:
                 if sys.exc_info()[1].args[0] != errno.EINTR:
                     raise
                 continue
+            reading = reading or baton.acquire(0)
             if writable:
                 link.flush()
                 if seconds is not None:
@@ -93,6 +110,10 @@ class Broker(object):
             for fd in ready:
                 if fd == fd_in:
                     self.receive(link)
+                    if self.dispatcher.queue:
+                        # The main thread reads what follows, so that no other need wake it; at most TICK later we do.
+                        baton.release()
+                        reading = False
                 elif fd == self.reader:
                     if not os.read(fd, 99):
                         raise IOError('user code has closed the descriptors of the context')
@@ -104,6 +125,8 @@ class Broker(object):
                 while outputs:
                     outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
+        if not reading:
+            baton.acquire()
         self.change()
 
     def receive(self, link):

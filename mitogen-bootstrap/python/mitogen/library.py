@@ -52,9 +52,31 @@ class Library(object):
             self.lock.release()
 
     def ask(self, name):
-        if name not in self.asked:
+        if not self.router.parent:
+            self.deny(name)
+        elif name not in self.asked:
             self.asked.add(name)
             self.router.tell(self.router.parent, GET_MODULE, name.encode())
+
+    def deny(self, name):
+        """Answers that there is no such module."""
+        self.answers[name] = core.dumps((to_text(name), None, None, None, ()), 2), ()
+        if name in self.importer.waiting:
+            self.answer(name)
+        for link in self.waiting.pop(name, ()):
+            self.send(name, link)
+
+    def orphan(self):
+        """Nobody will answer any more."""
+        self.lock.acquire()
+        try:
+            for name in self.asked:
+                if name not in self.answers and name not in self.importer.cache:
+                    self.deny(name)
+            for key in list(self.resources):
+                self.deny_resource(key)
+        finally:
+            self.lock.release()
 
     def answer(self, name):
         _, children, path, data, _ = core.loads(self.answers[name][0])
@@ -170,6 +192,9 @@ class Library(object):
             self.lock.release()
 
     def ask_resource(self, key, link):
+        if not self.router.parent:
+            self.resources.setdefault(key, []).extend(link and [link] or [])
+            return self.deny_resource(key)
         fresh = key not in self.resources
         links = self.resources.setdefault(key, [])
         if link and link not in links:
@@ -177,6 +202,12 @@ class Library(object):
         if fresh:
             msg = Message.pickled((to_text(key[0]), key[1]), handle=GET_RESOURCE, dst_id=self.router.parent.remote_id)
             self.router.route(msg)
+
+    def deny_resource(self, key):
+        """Answers that there is no such file."""
+        self.finder.keep(core.dumps((to_text(key[0]), key[1]), 2) + core.dumps(None, 2))
+        for link in self.resources.pop(key, ()):
+            self.send_resource(key, link)
 
     def handle_get_resource(self, msg):
         link = self.child(msg)

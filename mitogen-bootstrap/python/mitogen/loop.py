@@ -12,6 +12,8 @@ from mitogen.wire import EMPTY
 
 # Seconds that children get to end.
 CHILDREN = 3
+# Where a parent revokes a plan; only between our own.
+CANCEL_PLAN = 203
 READABLE = 1
 WRITABLE = 4
 
@@ -145,6 +147,8 @@ class Broker(broker.Broker):
         self.ends = []
         # What must be stopped if all ends: births on their way.
         self.births = []
+        # The ids of contexts that are not to be born, should that be tried yet.
+        self.cancelled = set()
         self.paused = False
         self.poller = Poller(True)
         self.watch(Waker(self, self.reader))
@@ -204,6 +208,9 @@ class Broker(broker.Broker):
         link.flush()
         if link.dead:
             return self.drop(link)
+        if not link.queued and self.ending is None and link.fd_out not in self.writers:
+            # As nearly always.
+            return
         if link.queued < queued and self.ending is not None:
             self.ending = clock() + GRACE
         mask = 0
@@ -216,7 +223,7 @@ class Broker(broker.Broker):
             self.writers.pop(link.fd_out, None)
         self.poller.set(link.fd_out, mask)
 
-    def adopt(self, link, name, rest, words, done):
+    def adopt(self, link, name, rest, words, birth, done):
         """Takes a new child's link, with what came of it already."""
         link.grow_link()
         self.router.adopt(link, name)
@@ -227,23 +234,63 @@ class Broker(broker.Broker):
             link.feed(rest)
         link.tell()
         done.release()
+        if birth.cancelled:
+            self.end(link)
         if self.ending is not None:
             self.router.close()
 
-    def drop(self, link):
-        """Lets a dead link go."""
-        link.gone = True
+    def end(self, link):
+        """Has a child end at once, and all that it runs."""
+        link.child.stop(9, True)
+        link.close()
+
+    def handle_cancel(self, msg):
+        """CANCEL_PLAN: ends the attempt to start a context, or the child that came of it. The answer is whether there was one."""
+        context_id = int(msg.data)
+        births = [birth for birth in self.births if birth.plan['id'] == context_id]
+        for birth in births:
+            birth.cancel()
+        link = self.router.links.get(context_id)
+        if link in self.router.branches and link.remote_id == context_id:
+            self.end(link)
+        elif births:
+            link = births
+        else:
+            link = None
+            # The plan may still wait for its module to come.
+            if len(self.cancelled) < tree.MANY:
+                self.cancelled.add(context_id)
+        msg.reply(link is not None)
+
+    def leave(self, done):
+        """Closes the link to the parent, and lives on."""
+        link = self.router.parent
+        self.router.orphan()
+        self.release(link)
+        done.release()
+
+    def release(self, link):
+        """Closes a link's descriptors."""
+        link.gone = link.dead = True
         fds = set([link.fd_in, link.fd_out])
         for fd in fds:
             self.unwatch(fd)
-        if link is self.router.parent:
-            return self.shutdown()
         link.lock.acquire()
         for fd in fds:
             os.close(fd)
         link.lock.release()
+
+    def drop(self, link):
+        """Lets a dead link go."""
+        if link is self.router.parent:
+            link.gone = True
+            for fd in link.fd_in, link.fd_out:
+                self.unwatch(fd)
+            return self.shutdown()
+        self.release(link)
         self.router.abandon(link)
         if link.child:
+            link.child.detached = link.detached
             self.bury(link.child)
 
     def bury(self, process):
@@ -253,7 +300,7 @@ class Broker(broker.Broker):
     def tick(self):
         """Does what is due. Returns for how many seconds nothing will be, or None."""
         parent = self.router.parent
-        if parent and (parent.queued >= FULL) != self.paused:
+        if bool(parent and parent.queued >= FULL) != self.paused:
             self.paused = not self.paused
             for source in list(self.sources.values()):
                 if getattr(source, 'talks', False):
@@ -265,7 +312,10 @@ class Broker(broker.Broker):
             when, looks, process = end
             if when > now:
                 continue
-            if looks == 1:
+            if process.detached:
+                # It lives its own life; we only bury it.
+                looks = min(looks, 12)
+            elif looks == 1:
                 process.stop(15)
             elif looks == 5:
                 process.stop(9)
@@ -273,7 +323,7 @@ class Broker(broker.Broker):
                 self.ends.remove(end)
             else:
                 end[:2] = now + .05 * 1.72 ** looks, looks + 1
-        times = [end[0] for end in self.ends]
+        times = [end[0] for end in self.ends if self.ending is None or not end[2].detached]
         if self.ending is not None:
             if self.router.branches:
                 times.append(self.started + CHILDREN)
@@ -293,9 +343,7 @@ class Broker(broker.Broker):
         if branches:
             if now > self.started + CHILDREN:
                 for link in list(branches):
-                    if link.child:
-                        link.child.stop(9)
-                    link.close()
+                    self.end(link)
             return False
         if (events or self.pending or self.tick()) and now < self.started + CHILDREN + LIMIT:
             return False
@@ -307,7 +355,8 @@ class Broker(broker.Broker):
             self.ending = clock() + GRACE
             return False
         for end in self.ends:
-            end[2].stop(15)
+            if not end[2].detached:
+                end[2].stop(9)
         return True
 
 
@@ -327,13 +376,17 @@ def upgrade(econtext):
                 parent = econtext.stream
                 router = econtext.router
                 router.__class__ = tree.Router
-                parent.__class__ = Link
                 broker.__class__ = Broker
                 broker.grow()
+                # Nobody sends while the link is neither the one nor the other.
+                parent.lock.acquire()
+                parent.__class__ = Link
                 parent.grow_link()
+                parent.lock.release()
                 parent.remote_id = router.parent_ids[0]
                 parent.routes = set()
                 router.handlers[SHUTDOWN] = broker.shutdown, True, True, None
+                router.handlers[CANCEL_PLAN] = broker.handle_cancel, True, True, None
                 router.grow(econtext.importer, econtext.config['unidirectional'])
                 broker.watch(parent)
                 parent.tell()

@@ -13,7 +13,7 @@ from mitogen.stdio import redirect
 from mitogen.wire import Chain
 
 
-class ExternalContext(object):
+class ExternalContext(core.Growing):
     """What functions marked with `takes_econtext` are given."""
 
     def __init__(self, config, importer):
@@ -71,6 +71,8 @@ class ExternalContext(object):
 
     def request_module(self, fullname):
         self.parent.send(core.Message(handle=core.GET_MODULE, data=fullname.encode()))
+        # The main thread reads no answer while it waits for it.
+        self.broker.wake()
 
     def io_thread(self):
         self.importer.io_thread = get_ident()

@@ -88,6 +88,8 @@ def words(obj):
 
 class Tool(object):
     """A process, in a session of its own, with the terminal's end that must stay open as long as it lives."""
+    # The context that it led to lives on without us.
+    detached = False
 
     def __init__(self, argv, env, fds, slave):
         self.slave = None
@@ -179,7 +181,10 @@ class Birth(object):
     def run(self):
         loop.upgrade(self.econtext)
         broker = self.econtext.broker
+        expected = self.econtext.router.expected
+        expected.add(self.plan['id'])
         broker.births.append(self)
+        self.cancelled = self.plan['id'] in broker.cancelled
         try:
             try:
                 self.spawn()
@@ -192,12 +197,16 @@ class Birth(object):
             if broker.ending is not None:
                 self.cancel()
             self.attend()
-            if self.handshake.residue is not None:
+            if self.cancelled:
+                self.fail(self.handshake.phase, 'cancelled', self.tool.poll())
+            elif self.handshake.residue is not None:
                 self.adopt()
             else:
                 self.fail(self.handshake.phase, self.handshake.reason, self.tool.poll())
         finally:
             broker.births.remove(self)
+            broker.cancelled.discard(self.plan['id'])
+            expected.discard(self.plan['id'])
 
     def cancel(self):
         """Ends the attempt; from any thread."""
@@ -248,6 +257,7 @@ class Birth(object):
         while not handshake.is_over():
             now = clock()
             if now >= self.deadline or self.cancelled:
+                # `run` knows which.
                 return handshake.handle_deadline()
             if not exited and self.tool.poll() is not None:
                 exited = True
@@ -353,7 +363,7 @@ class Birth(object):
         self.fds = {}
         done = allocate_lock()
         done.acquire()
-        broker.defer(broker.adopt, link, self.plan['name'], self.handshake.residue, sources, done)
+        broker.defer(broker.adopt, link, self.plan['name'], self.handshake.residue, sources, self, done)
         done.acquire()
         self.report = {'ok': True, 'elapsed': clock() - self.started, 'noise': self.handshake.history.shown()}
 

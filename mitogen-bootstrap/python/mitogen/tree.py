@@ -10,6 +10,7 @@ from mitogen.router import Router as Leaf
 
 ADD_ROUTE = 103
 DEL_ROUTE = 104
+DETACHING = 109
 # How many destinations are noted for one link, and how many contexts it may claim. More of the former count as "all".
 MANY = 65536
 
@@ -50,6 +51,8 @@ class Branch(object):
     suspect = False
     # Names of the modules that went there.
     modules = ()
+    # It has said that it will close the link and live on.
+    detached = False
 
     def grow(self, remote_id):
         self.remote_id = remote_id
@@ -68,6 +71,8 @@ class Router(Leaf):
     def grow(self, importer, unidirectional=False):
         """Prepares all that the new class needs."""
         self.branches = []
+        # The ids of contexts that are being born here.
+        self.expected = set()
         self.unidirectional = unidirectional
         self.library = library = Library(self, importer)
         # A context that only sent so far may have handlers of its own for some.
@@ -77,6 +82,7 @@ class Router(Leaf):
         add(self.handle_add_route, ADD_ROUTE)
         add(self.handle_del_route, DEL_ROUTE)
         library.grow(add)
+        add(self.handle_detaching, DETACHING)
 
     def way(self, dst, src, auth, link):
         """The link by which a frame that came by `link` goes on as it is; None if `handle_message` must look at it, because it is for us or not in order."""
@@ -105,8 +111,13 @@ class Router(Leaf):
         if links.get(msg.auth_id, parent) is not link or msg.src_id != msg.auth_id and links.get(msg.src_id, parent) is not link:
             self.complain(link, 'bad auth_id or src_id: %d, %d' % (msg.auth_id, msg.src_id))
         else:
-            if msg.dst_id not in link.egress:
+            if msg.dst_id not in link.egress and msg.dst_id != self.context_id:
                 self.note(link, msg.dst_id)
+            if msg.reply_to == core.IS_DEAD and link is not parent and msg.dst_id == self.context_id:
+                respondent = self.handlers.get(msg.handle, (None,) * 4)[3]
+                if respondent is not None and links.get(respondent, parent) is not link:
+                    # Any router on the way to the respondent may say so, and our parent.
+                    return self.complain(link, 'it declares dead what another is to answer')
             self.route(msg, link)
 
     def route(self, msg, link=None):
@@ -136,6 +147,10 @@ class Router(Leaf):
 
     def adopt(self, link, name):
         """Takes a child in: from here on frames for it and from it are in order."""
+        thief = self.links.get(link.remote_id)
+        if thief:
+            self.complain(thief, 'it has announced what was born here')
+            thief.routes.discard(link.remote_id)
         self.branches.append(link)
         self.settle(link.remote_id, name, link)
 
@@ -179,10 +194,11 @@ class Router(Leaf):
             context_id = int(text)
         except ValueError:
             context_id = 0
-        if context_id <= 0 or context_id == self.context_id or context_id in self.parent_ids or context_id in self.links or len(link.routes) >= MANY:
+        if context_id <= 0 or context_id == self.context_id or context_id in self.parent_ids or context_id in self.links or context_id in self.expected or len(link.routes) >= MANY:
             self.complain(link, 'refused the route %r' % text)
         else:
-            self.settle(context_id, name[:-1], link)
+            # Longer ones are refused as soon as they stand in a pickle.
+            self.settle(context_id, name[:-1][:99], link)
 
     def handle_del_route(self, msg):
         link = self.peer(msg)
@@ -195,7 +211,7 @@ class Router(Leaf):
             context_id = link.remote_id
         if link is self.parent:
             # It never announces what lies behind our children.
-            refused = context_id in self.links
+            refused = context_id in self.links or context_id in (self.context_id, link.remote_id)
         else:
             # Its own loss is seen, not told.
             refused = context_id == link.remote_id or context_id not in link.routes
@@ -203,6 +219,30 @@ class Router(Leaf):
             self.complain(link, 'refused to delete the route %r' % text)
         else:
             self.unsettle([context_id], link)
+
+    def handle_detaching(self, msg):
+        link = self.peer(msg)
+        if not link or link is self.parent or link.detached or msg.reply_to == core.IS_DEAD:
+            return
+        link.detached = True
+        self.route(Message.pickled(None, dst_id=msg.src_id, handle=msg.reply_to))
+
+    def orphan(self):
+        """The way up is gone, and we live on: whoever waits for what lay there is told."""
+        ids = set(self.parent_ids)
+        for entry in list(self.handlers.values()):
+            ids.add(entry[3])
+        for link in self.branches:
+            if not isinstance(link.egress, All):
+                ids.update(link.egress)
+        origin = self.parent
+        self.parent = None
+        self.parent_ids[:] = []
+        self.trusted[:] = [self.context_id]
+        ids -= set(self.links)
+        ids -= set([self.context_id, None])
+        self.unsettle(sorted(ids), origin)
+        self.library.orphan()
 
     def close(self):
         """Has all children end."""

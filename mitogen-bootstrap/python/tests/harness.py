@@ -25,7 +25,7 @@ if not sys.modules['mitogen.select']:
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
 PATIENCE = 20
-SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1))),chr(0))))'
+SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(1))),chr(0))))'
 
 
 def read(*parts):
@@ -49,7 +49,8 @@ def payload(config=None, minify=lambda s: s, compress=lambda s: zlib.compress(s,
     pieces = [minify(read('loader.py'))]
     for name in manifest('core'):
         pieces += [name.encode(), minify(source(name))]
-    return compress(b'\0'.join(pieces)) + repr(conf).encode(), conf
+    keys = 'context_id', 'parent_ids', 'name', 'log_level', 'max_message_size', 'key', 'unidirectional', 'version', 'pickle_protocol'
+    return compress(b'\0'.join(pieces)) + repr([conf[key] for key in keys]).encode(), conf
 
 
 def preamble(config=None, **kw):
@@ -196,9 +197,19 @@ class Child(object):
         """Offers a module to the child, for when it asks."""
         self.modules[name] = text
 
+    def push(self, name, dst=1):
+        """Sends a module that nobody has asked for."""
+        if dst == 1:
+            self.send_module(name)
+        else:
+            self.send(handle=108, data=('%d\0%s' % (dst, name)).encode())
+
     def handle_get_module(self, msg):
         name = msg.data.decode()
         self.asked.append(name)
+        self.send_module(name)
+
+    def send_module(self, name):
         text = self.modules.get(name)
         if text is None and name in manifest('deferred'):
             text = source(name)

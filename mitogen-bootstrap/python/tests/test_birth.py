@@ -1,4 +1,5 @@
 """Births, calls and deaths of real children over a socketpair."""
+import fcntl
 import os
 import signal
 import sys
@@ -350,6 +351,59 @@ class Deaths(Case):
         self.assertEqual(c.call('os:getpid'), c.proc.pid)
 
 
+class Turns(Case):
+    """The main thread reads the link itself for a while after each call; before, after and meanwhile the I/O thread does."""
+
+    def setUp(self):
+        self.c = self.child()
+        self.c.call('fixture:echo')
+
+    def test_calls_after_pauses_of_any_length(self):
+        for pause in (0, 0, .004, 0, .01, .045, .055, 0, .1):
+            time.sleep(pause)
+            self.assertEqual(self.c.call('fixture:echo', pause), ((pause,), {}))
+
+    def test_much_at_once(self):
+        handles = [self.c.start('fixture:blob', 200000) for _ in range(20)]
+        for handle in handles:
+            self.assertEqual(len(self.c.answer(handle)), 200000)
+        data = core.Blob(b'x' * 300000)
+        handles = [self.c.start('fixture:echo', data) for _ in range(5)]
+        for handle in handles:
+            self.assertEqual(self.c.answer(handle), ((data,), {}))
+
+    def test_a_call_hears_what_comes_while_it_runs(self):
+        self.c.define('from mitogen import core\n'
+                      'def hear(router):\n'
+                      '    receiver = core.Receiver(router, 5000)\n'
+                      '    core.Sender(router.context_by_id(0), 5001).send(1)\n'
+                      '    return receiver.get(20).unpickle()\n'
+                      'core.takes_router(hear)\n', 'hearer')
+        handle = self.c.start('hearer:hear')
+        self.assertEqual(self.c.receive().handle, 5001)
+        self.c.send(handle=5000, enc=core.ENC_PICKLE, data=core.dumps(T('word'), 2))
+        self.assertEqual(self.c.answer(handle), 'word')
+
+    def test_at_rest_no_thread_runs(self):
+        def switches():
+            count = 0
+            for task in os.listdir(tasks):
+                with open(os.path.join(tasks, task, 'status')) as f:
+                    count += sum([int(line.split()[1]) for line in f if 'ctxt_switches' in line])
+            return count
+        tasks = '/proc/%d/task' % self.c.proc.pid
+        if not os.path.isdir(tasks):
+            self.skipTest('no /proc')
+        self.c.call('os:getpid')
+        # However slow the machine is, the threads come to rest.
+        before = None
+        deadline = time.time() + harness.PATIENCE
+        while before != switches():
+            self.assertTrue(time.time() < deadline)
+            before = switches()
+            time.sleep(.3)
+
+
 class FirstStage(Case):
     def test_one_byte_at_a_time(self):
         c = self.child(boot=False)
@@ -382,6 +436,28 @@ class FirstStage(Case):
                     pass
                 self.assertTrue(time.time() - start < 2 * harness.PATIENCE)
                 c.wait()
+
+    def test_a_cut_makes_no_word_that_somebody_would_have_to_read(self):
+        reader, writer = os.pipe()
+        size = len(harness.preamble()[0])
+        stage = harness.preamble()[0].index(b'\0')
+        try:
+            fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+            try:
+                while os.write(writer, b'x' * 4096):
+                    pass
+            except OSError:
+                fcntl.fcntl(writer, fcntl.F_SETFL, 0)
+            for cut in 0, stage // 2, stage + 1, stage + 20, stage + 300, size // 2, size - 60, size - 30, size - 1:
+                c = self.child(boot=False, stderr=writer)
+                c.parent.sendall(c.preamble[:cut])
+                c.parent.shutdown(1)
+                while c.recv():
+                    pass
+                c.wait()
+        finally:
+            os.close(reader)
+            os.close(writer)
 
     def test_stage_has_its_placeholders_once(self):
         text = harness.read('first_stage.py')

@@ -78,18 +78,22 @@ class Case(unittest.TestCase):
     def until_routes(self, child, wanted):
         """Reads until these routes were withdrawn."""
         while sorted(text for handle, text in child.routes if handle == 104) != wanted:
-            data = child.recv()
-            if not data:
-                self.fail(child.routes)
-            child.inbox += child.decoder.feed(data)
             rest = []
             while child.inbox:
                 msg = child.inbox.pop(0)
                 if msg.handle == 104:
                     child.routes.append((104, msg.data.decode()))
+                elif msg.handle == core.GET_MODULE:
+                    child.handle_get_module(msg)
                 else:
                     rest.append(msg)
             child.waiting = getattr(child, 'waiting', []) + rest
+            if sorted(text for handle, text in child.routes if handle == 104) == wanted:
+                break
+            data = child.recv()
+            if not data:
+                self.fail(child.routes)
+            child.inbox += child.decoder.feed(data)
 
 
 class Chains(Case):
@@ -257,6 +261,74 @@ class Deaths(Case):
         started = time.time()
         self.assertEqual(c.shutdown(), -signal.SIGTERM)
         self.assertTrue(time.time() - started < 3)
+
+    def cancel(self, c, context_id, dst=1):
+        c.last_handle += 1
+        c.send(dst_id=dst, handle=203, reply_to=c.last_handle, data=str(context_id).encode())
+        return c.last_handle
+
+    def test_a_birth_can_be_revoked(self):
+        c = self.child()
+        c.define('import sys\ndef births():\n return len(sys.modules["mitogen"].econtext.broker.births)\n', 'look')
+        self.born(c.bear(3, [1, 0]))
+        birth = c.start_birth(2, [1, 0], argv=['sh', '-c', 'echo $$ >&2; exec sleep 60'])
+        while not c.call('look:births'):
+            pass
+        time.sleep(.2)
+        started = time.time()
+        handle = self.cancel(c, 2)
+        answers = {}
+        while len(answers) < 2:
+            msg = c.receive()
+            answers[msg.handle] = msg.unpickle()
+        self.assertEqual(answers[handle], True)
+        report = harness.report_of(answers[birth])
+        self.assertEqual((report['ok'], report['reason']), (False, 'cancelled'), report)
+        self.gone(int(report['lines'][0][1]))
+        self.assertTrue(time.time() - started < 3)
+
+    def test_a_plan_revoked_before_it_comes_bears_nothing(self):
+        c = self.child()
+        self.born(c.bear(3, [1, 0]))
+        self.assertEqual(c.answer(self.cancel(c, 2)), False)
+        report = c.bear(2, [1, 0])
+        self.assertEqual((report['ok'], report['reason']), (False, 'cancelled'), report)
+        # Once.
+        self.born(c.bear(2, [1, 0]))
+
+    def test_a_child_that_hangs_can_be_ended_by_its_parent(self):
+        c = self.child()
+        self.born(c.bear(2, [1, 0]))
+        self.born(c.bear(3, [2, 1, 0]))
+        pid = c.call('fixture:whoami', dst=3)[0]
+        os.kill(pid, signal.SIGSTOP)
+        # Its own parent is told; ours knows of no such child.
+        self.assertEqual(c.answer(self.cancel(c, 3)), False)
+        self.assertEqual(c.answer(self.cancel(c, 3, 2)), True)
+        self.until_routes(c, ['3'])
+        self.gone(pid)
+        self.assertTrue(c.call('os:getpid', dst=2))
+
+    def test_only_parents_revoke(self):
+        c = self.child()
+        self.born(c.bear(2, [1, 0]))
+        self.born(c.bear(3, [1, 0]))
+        c.define('import mitogen.core\ndef kill(n, router):\n try:\n  router.context_by_id(1).send_await(mitogen.core.Message(handle=203, data=str(n).encode()))\n'
+                 ' except mitogen.core.ChannelError:\n  return True\nmitogen.core.takes_router(kill)\n', 'killer')
+        self.assertEqual(c.call('killer:kill', 3, dst=2), True)
+        self.assertTrue(c.call('os:getpid', dst=3))
+
+    def test_what_a_parent_needs_may_come_unasked(self):
+        c = self.child()
+        for name in harness.manifest('deferred'):
+            c.push(name)
+        self.born(c.bear(2, [1, 0]))
+        for name in harness.manifest('deferred'):
+            c.push(name, 2)
+            c.push(name, 2)
+        self.born(c.bear(3, [2, 1, 0]))
+        self.assertEqual(c.call('fixture:whoami', dst=3)[0] > 0, True)
+        self.assertEqual([name for name in c.asked if name.startswith('mitogen')], [])
 
     def test_nothing_is_left_of_many_children(self):
         if not os.path.isdir('/proc/self/fd'):

@@ -99,7 +99,8 @@ class Rules(unittest.TestCase):
         sender = core.loads(core.dumps(core.Sender(self.router.context_by_id(9), 1005), 2))
         sender.send(3)
         sender.close()
-        self.assertEqual([(m.handle, m.reply_to) for m in self.child.sent], [(1005, 0), (1005, core.IS_DEAD)])
+        self.assertEqual([(m.handle, m.reply_to >> 31) for m in self.child.sent], [(1005, 1), (1005, 0)])
+        self.assertTrue(self.child.sent[1].is_dead)
 
     def test_bad_contexts_and_senders_are_refused(self):
         for name, args in (('context', (-1, None)), ('context', (1, core.to_text('x') * 100)), ('sender', (1, 0))):

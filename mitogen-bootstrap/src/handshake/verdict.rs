@@ -33,18 +33,15 @@ impl Handshake {
                 (kind, _) => self.fail(kind, Some(advice)),
             };
         }
-        let crashed = phase >= Phase::FirstStage
-            && self.lines.any(|l| {
-                ["Traceback (", "Fatal Python error: ", "ImportError: No module named site"]
-                    .iter()
-                    .any(|start| l.starts_with(start))
-            });
+        let said = |start: &str| self.lines.any(|line| line.starts_with(start));
+        // Python's last words when it does not find its own library: of 3 and of 2.
+        let homeless = said("Fatal Python error: ") || said("ImportError: No module named site");
+        let crashed = phase >= Phase::FirstStage && (homeless || said("Traceback ("));
         // What the boot command's own reader says at the end of its input.
-        let starved = crashed
-            && phase == Phase::FirstStage
-            && self.lines.any(|l| l.starts_with("TypeError: ord() expected a character, but"));
+        let starved =
+            crashed && phase == Phase::FirstStage && said("TypeError: ord() expected a character, but");
         match status {
-            Some(0) if phase <= Phase::FirstStage && self.open.stdout => self.fail_background(),
+            Some(0) if self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {
                 let hint = "check the interpreter's path on the target".to_owned();
                 let phase =
@@ -57,18 +54,24 @@ impl Handshake {
                 self.fail(FailureKind::NoInput, Some(hint.into()));
             }
             _ if crashed => {
-                // The first of the two interpreters does not look at the environment.
-                let hint = match phase {
-                    Phase::Agent => {
-                        "the words above are the interpreter's; are PYTHONHOME and PYTHONPATH over there right?"
-                    }
-                    _ => "the words above are the interpreter's; is its standard library whole?",
+                let hint = match homeless {
+                    true => "the interpreter does not find its library: are PYTHONHOME and PYTHONPATH right?",
+                    false => "the words above are the interpreter's; is its standard library whole?",
                 };
                 self.fail(FailureKind::AgentCrashed, Some(hint.into()));
             }
             Some(status) if phase == Phase::Login && self.is_passed_on(status) => {
-                let hint = "the account may have no shell (nologin), be limited to one command (sftp), \
-                            or have a login script that fails";
+                // Whoever was about to leave to the background may have been ended with the tool.
+                let hint = match status {
+                    0 => {
+                        "the account may have a shell that does nothing; \
+                         with ssh: the option ForkAfterAuthentication=no"
+                    }
+                    _ => {
+                        "the account may have no shell (nologin), be limited to one command (sftp), \
+                         or have a login script that fails"
+                    }
+                };
                 self.fail_in(Phase::Interpreter, FailureKind::NotRun, Some(hint.into()));
             }
             _ => {

@@ -51,15 +51,11 @@ impl Contexts {
         true
     }
 
-    /// Nobody wants an expected context any more; says whether it was expected.
-    pub(super) fn give_up(&mut self, id: ContextId) -> bool {
-        match self.expected.get_mut(&id) {
-            Some(expected) => {
-                expected.unwanted = true;
-                true
-            }
-            None => false,
-        }
+    /// Nobody wants an expected context any more; returns who is to start it.
+    pub(super) fn give_up(&mut self, id: ContextId) -> Option<ContextId> {
+        let expected = self.expected.get_mut(&id)?;
+        expected.unwanted = true;
+        expected.info.parent.as_ref().map(|parent| parent.id)
     }
 
     /// It will not come, or has come; says whether it was still expected.

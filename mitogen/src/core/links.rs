@@ -2,6 +2,7 @@
 
 use crate::link::{Stop, Wire};
 use crate::stats::LinkStats;
+use mitogen_transport::QueueWatch;
 use mitogen_wire::{ContextId, MAC_LEN, Message};
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
@@ -59,6 +60,11 @@ impl Links {
 
     pub(super) fn stats_mut(&mut self, id: ContextId) -> Option<&mut LinkStats> {
         self.0.get_mut(&id).map(|link| &mut link.stats)
+    }
+
+    /// Sees the queue of a link.
+    pub(super) fn queue(&self, id: ContextId) -> Option<QueueWatch> {
+        self.0.get(&id).map(|link| link.wire.watch())
     }
 
     pub(super) fn stop(&mut self, id: ContextId, stop: Stop) {

@@ -35,6 +35,10 @@ use tokio::sync::oneshot;
 use waiters::Waiters;
 pub(crate) use waiters::{Reply, Waiter};
 
+/// Where a context is told that nobody wants what it is to start. A private handle: only our own agent
+/// listens there.
+const CANCEL_PLAN: Handle = Handle(203);
+
 /// One router's state. Only ever touched under its lock.
 pub(crate) struct Core {
     machine: mitogen_router::Router,
@@ -118,14 +122,17 @@ impl Core {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if self.contexts.give_up(id) && !self.waiters.abandon(reply, id) {
-            self.finish_attempt(id);
+        } else if let Some(via) = self.contexts.give_up(id) {
+            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
+            if !self.waiters.abandon(reply, id) {
+                self.finish_attempt(id);
+            }
         }
     }
 
-    /// Asks a context to end, once.
+    /// Asks a context to end, once; unless it has detached.
     pub(crate) fn shut_down(&mut self, id: ContextId) {
-        if self.contexts.get(id).is_some_and(|info| info.begin_shutdown()) {
+        if self.contexts.get(id).is_some_and(|info| !info.is_detached() && info.begin_shutdown()) {
             self.machine.send(id, Shutdown::HANDLE, Shutdown.encode());
         }
     }
@@ -212,6 +219,30 @@ impl Core {
         Ok(())
     }
 
+    /// Sends a message whose answers, if any, come to a mailbox that is open already.
+    pub(crate) fn send_from(
+        &mut self,
+        reply: Option<Handle>,
+        dst: ContextId,
+        handle: Handle,
+        body: (Encoding, Bytes),
+    ) {
+        match reply {
+            Some(reply) => self.machine.send_with_reply(dst, handle, body, reply),
+            None => self.machine.send(dst, handle, body),
+        }
+    }
+
+    /// The neighbour that leads to a context.
+    pub(crate) fn route(&self, dst: ContextId) -> Option<ContextId> {
+        self.machine.route(dst)
+    }
+
+    /// Sees the queue of the link to a neighbour.
+    pub(crate) fn queue_of(&self, link: ContextId) -> Option<mitogen_transport::QueueWatch> {
+        self.links.queue(link)
+    }
+
     pub(crate) fn reply(&mut self, to: &Message, body: (Encoding, Bytes)) {
         self.machine.reply(to, body);
     }
@@ -273,6 +304,11 @@ impl Core {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
+                Output::Detaching { link } => {
+                    if let Some(info) = self.contexts.get(link) {
+                        info.set_detached(true);
+                    }
+                }
                 Output::Rejected { link, src, handle, why } => {
                     let (name, first) = (self.name_of(link), self.links.offend(link));
                     effects.push(Effect::Rejected { name, first, src, handle, why });
@@ -295,6 +331,7 @@ impl Core {
             plans::HANDLE => effects.push(Effect::Plan(message)),
             _ => match self.waiters.take(handle) {
                 Some(Waiter::Queue(queue)) => effects.push(Effect::Queue(queue, message)),
+                Some(Waiter::Acks) => effects.push(Effect::Ack(message)),
                 Some(Waiter::Credit(account)) => {
                     effects.push(Effect::Credit(account, Reply::Message(message)))
                 }
@@ -325,7 +362,7 @@ impl Core {
             Some(Waiter::Credit(account)) => effects.push(Effect::Credit(account, Reply::Closed(reason))),
             Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
             // A receiver sees the end of its queue.
-            Some(Waiter::Queue(_)) | None => {}
+            Some(Waiter::Queue(_) | Waiter::Acks) | None => {}
         }
     }
 
@@ -348,13 +385,18 @@ impl Core {
 
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
+        effects.push(Effect::Gone(context));
         let (info, orphans) = self.contexts.disappear(context);
         for orphan in orphans {
             self.machine.release_id(orphan);
         }
         let Some(info) = info else { return };
         // A neighbour's reason was set by its link.
-        info.lose(|| if info.is_shutting_down() { LostReason::ShutDown } else { LostReason::Disconnected });
+        info.lose(|| match () {
+            () if info.is_detached() => LostReason::Detached,
+            () if info.is_shutting_down() => LostReason::ShutDown,
+            () => LostReason::Disconnected,
+        });
         if info.parent.is_some() {
             info.end();
         }

@@ -24,6 +24,8 @@ pub(crate) enum Waiter {
     Queue(Queue),
     /// A sender, for what its receiver gives it leave to send.
     Credit(Arc<Account>),
+    /// The file service: what has arrived of its bytes.
+    Acks,
 }
 
 /// The waiters of one router.
@@ -44,6 +46,7 @@ impl Waiters {
         match self.0.get(&handle)? {
             Waiter::Queue(queue) => Some(Waiter::Queue(queue.clone())),
             Waiter::Credit(account) => Some(Waiter::Credit(Arc::clone(account))),
+            Waiter::Acks => Some(Waiter::Acks),
             Waiter::Answer(_) | Waiter::Abandoned(_) => self.0.remove(&handle),
         }
     }

@@ -18,7 +18,8 @@ use subject::{Subject, Subjects};
 /// The options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Scenarios, or beginnings of their names: import codec latency pipelined connect hops scatter relay many memory shutdown
+    /// Scenarios, or beginnings of their names: import codec latency pipelined connect hops scatter relay many
+    /// memory shutdown files stream
     names: Vec<String>,
     /// Install upstream Mitogen and execnet into an environment of their own and measure them in the same run
     #[arg(long)]
@@ -170,6 +171,125 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "shutdown/1", subject: "shutdown", count: 1, ..BASE },
     Scenario { name: "shutdown/50", subject: "shutdown", count: 50, quick_count: 4, ..BASE },
     Scenario { name: "shutdown/200", subject: "shutdown", count: 200, quick_count: 8, ..BASE },
+    Scenario {
+        name: "files/1hop",
+        subject: "files-1",
+        count: 512,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.3),
+        ..BASE
+    },
+    Scenario {
+        name: "files/1hop-unsigned",
+        subject: "files-1-unsigned",
+        count: 512,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.8),
+        ..BASE
+    },
+    Scenario {
+        name: "files/2hops",
+        subject: "files-2",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
+        name: "files/4hops",
+        subject: "files-4",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
+        name: "files/get",
+        subject: "files-get",
+        count: 512,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        ..BASE
+    },
+    Scenario {
+        name: "files/4KiB",
+        subject: "files-small",
+        count: 10_000,
+        quick_count: 200,
+        unit: "files/s",
+        kind: Kind::Rate,
+        target: Some(5.0),
+        ..BASE
+    },
+    Scenario {
+        name: "files/delay-100ms",
+        subject: "files-delay",
+        count: 64,
+        quick_count: 4,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        ..BASE
+    },
+    Scenario {
+        name: "files/delay-100ms-fixed-window",
+        subject: "files-delay-fixed",
+        count: 16,
+        quick_count: 2,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        ..BASE
+    },
+    Scenario {
+        name: "files/call-meanwhile",
+        subject: "files-call",
+        count: 512,
+        quick_count: 64,
+        unit: "x idle",
+        ..BASE
+    },
+    Scenario {
+        name: "files/second-behind-first",
+        subject: "files-two",
+        count: 128,
+        quick_count: 16,
+        unit: "x alone",
+        ..BASE
+    },
+    Scenario {
+        name: "files/memory",
+        subject: "files-memory",
+        count: 256,
+        quick_count: 32,
+        unit: "KiB",
+        ..BASE
+    },
+    Scenario {
+        name: "stream/128KiB",
+        subject: "stream",
+        count: 1024,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.3),
+        ..BASE
+    },
+    Scenario {
+        name: "stream/memory",
+        subject: "stream-memory",
+        count: 256,
+        quick_count: 16,
+        unit: "KiB",
+        ..BASE
+    },
 ];
 
 /// Runs `cargo xtask bench`.

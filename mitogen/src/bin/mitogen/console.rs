@@ -110,6 +110,11 @@ impl Console {
         self.note(format!("{} {text}\n", self.err.bad("mitogen:")).as_bytes());
     }
 
+    /// Whether there is a progress line.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.progress
+    }
+
     /// Replaces the progress line; an empty text removes it.
     pub(crate) fn progress(&self, text: String) {
         if self.progress {

@@ -34,9 +34,11 @@ impl From<&Error> for Failure {
                 );
             }
             // Arguments that cannot be sent and results that cannot be read (a datetime, say) are faults of the call.
-            Error::Refused { .. } | Error::Encode { .. } | Error::TooLarge { .. } | Error::Decode { .. } => {
-                Kind::Call
-            }
+            Error::File(_)
+            | Error::Refused { .. }
+            | Error::Encode { .. }
+            | Error::TooLarge { .. }
+            | Error::Decode { .. } => Kind::Call,
             Error::BadName { .. } => Kind::Usage,
             _ => Kind::Internal,
         };

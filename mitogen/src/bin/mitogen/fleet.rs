@@ -172,7 +172,9 @@ impl Fleet {
     }
 
     fn show_progress(&self, report: &Report, total: usize, elapsed: Duration) {
-        if total > 1 && report.arrived() < total {
+        if matches!(self.task, Task::Work(Work::Put(_) | Work::Get(_))) && report.arrived() < total {
+            // There is a bar.
+        } else if total > 1 && report.arrived() < total {
             let failed = report.failures().len();
             let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
             self.console.progress(format!(

@@ -81,6 +81,14 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             return Err(Fault::Usage(why.to_owned()));
         }
         Command::Exec(args) => Task::Work(command::exec::work(args, timeout).map_err(Fault::Usage)?),
+        Command::Put(args) => {
+            let targets = connect::targets(&common).map_err(Fault::Usage)?.len();
+            Task::Work(command::put::work(args, timeout, targets, console).map_err(Fault::Usage)?)
+        }
+        Command::Get(args) => {
+            let targets = connect::targets(&common).map_err(Fault::Usage)?.len();
+            Task::Work(command::get::work(args, timeout, targets, console))
+        }
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),

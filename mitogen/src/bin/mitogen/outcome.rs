@@ -4,6 +4,7 @@ use crate::{
     command::{
         doctor::{self, Finding},
         ping::RoundTrips,
+        transfer,
         tree::{self, Row},
     },
     console::Paint,
@@ -39,6 +40,8 @@ pub(crate) enum Answer {
         /// What it wrote there.
         stderr: Vec<u8>,
     },
+    /// What files came to.
+    Moved(transfer::Moved),
     /// How fast the target answered.
     RoundTrips(RoundTrips),
     /// The contexts on the way.
@@ -169,6 +172,7 @@ impl Answer {
             Answer::Value(value) => json::to_text(value),
             // A command's output is shown as it is; this is for completeness.
             Answer::Output { stdout, .. } => String::from_utf8_lossy(stdout).into_owned(),
+            Answer::Moved(moved) => moved.text(),
             Answer::RoundTrips(times) => times.text(),
             Answer::Tree(rows) => tree::text(rows),
             Answer::Findings(findings) => doctor::table(findings, paint),
@@ -185,6 +189,7 @@ impl Answer {
                 json::write_bytes(stderr, out);
                 out.push('}');
             }
+            Answer::Moved(moved) => moved.write_json(out),
             Answer::RoundTrips(times) => times.write_json(out),
             Answer::Tree(rows) => tree::write_json(rows, out),
             Answer::Findings(findings) => {

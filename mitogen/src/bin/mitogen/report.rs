@@ -142,6 +142,8 @@ impl Report {
                     self.console.result(&prefixed(&out.name(&name), stdout))?;
                     self.console.note(&prefixed(&err.name(&name), stderr));
                 }
+                // As with `cp`: that nothing is said says that it is done.
+                (Answer::Moved(_), false) => {}
                 (answer, false) => self.console.result(format!("{}\n", answer.text(out)).as_bytes())?,
                 (answer, true) => {
                     let text = answer.text(out);

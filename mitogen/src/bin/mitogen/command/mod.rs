@@ -4,8 +4,11 @@ pub(crate) mod call;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod generated;
+pub(crate) mod get;
 pub(crate) mod ping;
+pub(crate) mod put;
 pub(crate) mod run;
+pub(crate) mod transfer;
 pub(crate) mod tree;
 
 use crate::outcome::{Answer, Failure};
@@ -36,6 +39,10 @@ pub(crate) enum Work {
         /// The deadline of each look.
         timeout: Option<Duration>,
     },
+    /// Files to there.
+    Put(std::sync::Arc<put::Put>),
+    /// Files from there.
+    Get(std::sync::Arc<get::Get>),
     /// One call of a function that does nothing worth mentioning.
     FirstCall {
         /// Its deadline.
@@ -56,6 +63,8 @@ impl Work {
             Work::Call(call) => call::run(context, call.clone()).await,
             Work::Exec { command, name } => exec::run(context, command.clone(), name).await,
             Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,
+            Work::Put(put) => put::run(context, put).await,
+            Work::Get(get) => get::run(context, get).await,
             Work::FirstCall { timeout } => doctor::first_call(context, *timeout).await,
         };
         result.unwrap_or_else(|error: Error| (None, Some(Failure::from(&error))))

@@ -1,0 +1,283 @@
+"""A file that comes into being beside its place, and takes it when it is whole: until then, and if it never is, the old one stays."""
+import errno
+import os
+import stat
+import sys
+from mitogen.core import BytesType, Error, PY3, to_text
+from mitogen.importer import allocate_lock
+
+try:
+    from hashlib import sha256  # novm
+except ImportError:
+    sha256 = None
+
+# Linux's O_TMPFILE | O_DIRECTORY: a file without a name, of which nothing is left if we are killed.
+NAMELESS = 0x410000
+# Temporary files that must not outlive us.
+temporary = {}
+guard = allocate_lock()
+numbers = [0]
+ZEROS = BytesType().ljust(131072, '\0'.encode())
+
+
+class Refused(Error):
+    """What cannot be done, and of which kind that is."""
+
+    def __init__(self, kind, text):
+        Error.__init__(self, to_text(text))
+        self.kind = kind
+
+
+def os_error(exc):
+    """What the system said, without the file's name, which the asker knows."""
+    return exc.strerror or str(exc)
+
+
+def clean_up():
+    for path in list(temporary):
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def keep_private(fd):
+    """No program that is started shall inherit it."""
+    if sys.version_info < (3, 4):
+        import fcntl
+        fcntl.fcntl(fd, fcntl.F_SETFD, 1)
+    return fd
+
+
+def digest_of(fd, length):
+    """The digest of a file's first bytes; None if there are not so many."""
+    sha = sha256()
+    os.lseek(fd, 0, 0)
+    while length > 0:
+        data = os.read(fd, min(length, 1 << 20))
+        if not data:
+            return None
+        sha.update(data)
+        length -= len(data)
+    return to_text(sha.hexdigest())
+
+
+class Landing(object):
+    # How much of it is there already, from an earlier attempt, and the digest of that.
+    have = 0
+    digest = None
+    # The descriptor, the temporary name if there is one, and how far it is written.
+    fd = None
+    temp = None
+    at = 0
+    old = None
+    # A device: nothing is put in its place.
+    direct = False
+
+    def __init__(self, options):
+        self.options = options
+        path = options['path']
+        name = options.get('name')
+        if name and (path.endswith('/'.encode()) or os.path.isdir(path)):
+            path = os.path.join(path, name)
+        self.size = options.get('size')
+        self.partial = None
+        try:
+            self.old = os.lstat(path)
+            if stat.S_ISLNK(self.old.st_mode):
+                # What it leads to is replaced, not the link.
+                path = os.path.realpath(path)
+                self.old = None
+                self.old = os.stat(path)
+        except OSError:
+            if sys.exc_info()[1].errno != errno.ENOENT:
+                raise
+        self.path = path
+        if self.old:
+            self.check_old(self.old.st_mode)
+        if self.direct:
+            self.fd = keep_private(os.open(path, os.O_WRONLY))
+        elif options.get('resume') and sha256 and self.size is not None:
+            self.open_partial()
+        else:
+            self.open_temporary()
+
+    def check_old(self, mode):
+        if stat.S_ISDIR(mode):
+            raise Refused('directory', 'it is a directory')
+        if stat.S_ISCHR(mode):
+            self.direct = True
+        elif not stat.S_ISREG(mode):
+            raise Refused('not-regular', "'%s' is not a regular file." % to_text(self.path))
+        elif not os.access(self.path, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def directory(self):
+        return os.path.dirname(self.path) or '.'.encode()
+
+    def beside(self, end):
+        return os.path.join(self.directory(), '.'.encode() + os.path.basename(self.path)[:180] + end.encode())
+
+    def open_temporary(self):
+        if PY3 and sys.platform == 'linux':
+            try:
+                self.fd = os.open(self.directory(), os.O_RDWR | NAMELESS, 384)
+                return
+            except OSError:
+                # This file system, or kernel, has no such thing.
+                if sys.exc_info()[1].errno in (errno.ENOENT, errno.EACCES, errno.ENOSPC, errno.EROFS):
+                    raise
+        self.temp = self.fresh_name()
+        temporary[self.temp] = 1
+        try:
+            self.fd = self.create(self.temp)
+        except:
+            temporary.pop(self.temp, None)
+            self.temp = None
+            raise
+
+    def fresh_name(self):
+        guard.acquire()
+        numbers[0] += 1
+        number = numbers[0]
+        guard.release()
+        return self.beside('.%d.%d.mitogen' % (os.getpid(), number))
+
+    def create(self, path):
+        # O_NOFOLLOW is not everywhere; O_EXCL refuses a link too.
+        return keep_private(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 384))
+
+    def open_partial(self):
+        """A part has a name that says of which content; it stays when the transfer is cut."""
+        self.partial = self.beside('.%x.%x.mitogen-part' % (self.size, self.options.get('mtime') or 0))
+        try:
+            info = os.lstat(self.partial)
+        except OSError:
+            info = None
+        if info and stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid() and info.st_size <= self.size:
+            self.fd = keep_private(os.open(self.partial, os.O_RDWR))
+            self.have = info.st_size
+            self.digest = digest_of(self.fd, self.have)
+        else:
+            if info:
+                os.unlink(self.partial)
+            self.fd = self.create(self.partial)
+
+    def keep(self, offset):
+        """Goes on behind the first bytes of an earlier attempt."""
+        if offset not in (0, self.have):
+            raise Refused('size', 'it goes on at %d, and %d bytes are there' % (offset, self.have))
+        self.at = offset
+        if not self.direct:
+            os.lseek(self.fd, offset, 0)
+
+    def started(self):
+        if self.partial and not self.at and self.have:
+            # The part was of no use.
+            os.ftruncate(self.fd, 0)
+            os.lseek(self.fd, 0, 0)
+            self.have = 0
+
+    def write(self, data):
+        self.started()
+        self.check(len(data))
+        size = len(data)
+        self.at += size
+        if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
+            os.lseek(self.fd, size, 1)
+            return
+        while data:
+            count = os.write(self.fd, data)
+            if count == len(data):
+                break
+            data = data[count:]
+
+    def hole(self, length):
+        self.started()
+        self.check(length)
+        self.at += length
+        if not self.direct:
+            os.lseek(self.fd, length, 1)
+
+    def check(self, more):
+        if more < 0 or self.size is not None and self.at + more > self.size:
+            raise Refused('size', '%d bytes were announced, and more came' % self.size)
+
+    def finish(self, size):
+        """All of it came: it takes its place."""
+        if self.at != size or self.size not in (None, size):
+            raise Refused('size', '%s bytes were announced, %d came' % (self.size or size, self.at))
+        self.started()
+        options = self.options
+        if not self.direct:
+            os.ftruncate(self.fd, size)
+            self.dress()
+            if options.get('sync'):
+                os.fsync(self.fd)
+            self.place()
+        os.close(self.fd)
+        self.fd = None
+        return {'bytes': size, 'path': BytesType(self.path), 'resumed': self.have}
+
+    def dress(self):
+        mode = self.options.get('mode')
+        if mode is None:
+            if self.old:
+                mode = self.old.st_mode
+            else:
+                mask = os.umask(18)
+                os.umask(mask)
+                mode = 438 & ~mask
+        mtime = self.options.get('mtime')
+        where = self.temp or self.partial or '/proc/self/fd/%d' % self.fd
+        if hasattr(os, 'fchmod'):
+            os.fchmod(self.fd, stat.S_IMODE(mode))  # novm
+        else:
+            os.chmod(where, stat.S_IMODE(mode))
+        if mtime is not None:
+            atime = self.options.get('atime') or mtime
+            if sys.version_info > (3, 3):
+                os.utime(self.fd, ns=(atime, mtime))  # novm
+            else:
+                # Rounded up, as what is cut off would be cut off twice.
+                os.utime(where, (atime / 1e9 + 1e-7, mtime / 1e9 + 1e-7))
+
+    def place(self):
+        name = self.temp or self.partial
+        if not name:
+            if not self.old:
+                try:
+                    return self.link(self.path)
+                except OSError:
+                    if sys.exc_info()[1].errno != errno.EEXIST:
+                        raise
+            name = self.fresh_name()
+            temporary[name] = 1
+            self.temp = name
+            self.link(name)
+        os.rename(name, self.path)
+        temporary.pop(name, None)
+        self.temp = None
+
+    def link(self, name):
+        # The directory counts for nothing, but that it is given makes Python follow the link.
+        os.link('/proc/self/fd/%d' % self.fd, name, src_dir_fd=self.fd, follow_symlinks=True)  # novm
+
+    def discard(self):
+        """It came to nothing. A part that may be of use later stays."""
+        if self.fd is not None:
+            if self.partial:
+                # Zeros at its end may be a hole that was never written.
+                try:
+                    os.ftruncate(self.fd, self.at)
+                except OSError:
+                    pass
+            os.close(self.fd)
+            self.fd = None
+        if self.temp:
+            try:
+                os.unlink(self.temp)
+            except OSError:
+                pass
+            temporary.pop(self.temp, None)
+            self.temp = None

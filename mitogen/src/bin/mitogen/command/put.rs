@@ -1,0 +1,145 @@
+//! `mitogen put LOCAL... REMOTE`
+
+use super::{
+    Gave, Work,
+    transfer::{FILES, Moved, Transfers, within},
+};
+use crate::{cli::PutArgs, console::Console, outcome::Answer};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mitogen::{Context, Error};
+use std::{
+    os::unix::ffi::OsStrExt,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// What goes where.
+#[derive(Debug)]
+pub(crate) struct Put {
+    sources: Vec<PathBuf>,
+    target: PathBuf,
+    transfers: Transfers,
+}
+
+/// The work that the arguments ask for.
+///
+/// # Errors
+/// What is not there to be sent.
+pub(crate) fn work(
+    args: PutArgs,
+    timeout: Option<Duration>,
+    targets: usize,
+    console: &Console,
+) -> Result<Work, String> {
+    let mut sources = Vec::new();
+    for source in &args.local {
+        if source.symlink_metadata().is_ok() {
+            sources.push(source.clone());
+            continue;
+        }
+        let pattern = source.to_str().filter(|text| text.contains(['*', '?', '[']));
+        let Some(pattern) = pattern else { return Err(format!("{}: no such file", source.display())) };
+        let before = sources.len();
+        let found = glob::glob(pattern).map_err(|error| format!("{pattern}: {error}"))?;
+        for path in found {
+            sources.push(path.map_err(|error| error.to_string())?);
+        }
+        if sources.len() == before {
+            return Err(format!("{pattern}: nothing matches"));
+        }
+    }
+    if let Some(directory) = sources.iter().find(|source| !args.transfer.recursive && source.is_dir()) {
+        return Err(format!("{} is a directory: -r sends it with all that is in it", directory.display()));
+    }
+    let transfers = Transfers::new(&args.transfer, timeout, targets, console);
+    Ok(Work::Put(Arc::new(Put { sources, target: args.remote, transfers })))
+}
+
+pub(super) async fn run(context: &Context, put: &Put) -> Result<Gave, Error> {
+    let what = put.target.display().to_string();
+    let moved = within(put.transfers.timeout, &what, put.send_all(context)).await;
+    put.transfers.done();
+    Ok(match moved {
+        Ok(moved) => (Some(Answer::Moved(moved)), None),
+        Err(failure) => (None, Some(failure)),
+    })
+}
+
+impl Put {
+    async fn send_all(&self, context: &Context) -> Result<Moved, Error> {
+        let mut all = Moved { bytes: 0, files: 0, path: self.target.clone() };
+        for source in &self.sources {
+            if self.transfers.recursive && source.is_dir() {
+                self.send_directory(context, source, &mut all).await?;
+                continue;
+            }
+            // Several go into a directory.
+            let mut target = self.target.clone();
+            if self.sources.len() > 1 {
+                target.push("");
+            }
+            let size = source.metadata().ok().filter(|metadata| metadata.is_file()).map(|m| m.len());
+            let sent = context.upload_with(source, &target, &self.transfers.watched(size)).await?;
+            all.bytes += sent.bytes;
+            all.files += 1;
+            if self.sources.len() == 1 {
+                all.path = sent.path;
+            }
+        }
+        Ok(all)
+    }
+
+    /// As `cp -r` does: into a directory that is there, else as that directory.
+    async fn send_directory(&self, context: &Context, source: &Path, all: &mut Moved) -> Result<(), Error> {
+        let mut root = self.target.clone();
+        let there: bool = context.call("os.path.isdir", (bytes(&root),)).await?;
+        if let (true, Some(name)) = (there || self.sources.len() > 1, source.file_name()) {
+            root.push(name);
+        }
+        let mut files = Vec::new();
+        let mut directories = vec![PathBuf::new()];
+        let mut at = 0;
+        while at < directories.len() {
+            let rest = directories[at].clone();
+            at += 1;
+            let here = source.join(&rest);
+            let error = |error: std::io::Error| Error::Local { what: "read a directory", source: error };
+            let mode = here.metadata().map_err(error)?.mode();
+            context.make_directory(root.join(&rest), Some(mode)).await?;
+            for entry in std::fs::read_dir(&here).map_err(error)? {
+                let entry = entry.map_err(error)?;
+                let kind = entry.file_type().map_err(error)?;
+                let name = rest.join(entry.file_name());
+                if kind.is_dir() {
+                    directories.push(name);
+                } else if kind.is_file() {
+                    files.push((name, entry.metadata().map_err(error)?.len()));
+                } else {
+                    tracing::warn!("{} is no file and is left out", entry.path().display());
+                }
+            }
+        }
+        let root = &root;
+        let sent = stream::iter(files)
+            .map(|(name, size)| {
+                let options = self.transfers.watched(Some(size));
+                async move { context.upload_with(source.join(&name), root.join(&name), &options).await }
+            })
+            .buffer_unordered(FILES)
+            .try_fold((0, 0), |(bytes, files), sent| async move { Ok((bytes + sent.bytes, files + 1)) })
+            .await?;
+        all.bytes += sent.0;
+        all.files += sent.1;
+        if self.sources.len() == 1 {
+            all.path.clone_from(root);
+        }
+        Ok(())
+    }
+}
+
+/// A path as the context's Python takes it whatever its locale.
+fn bytes(path: &Path) -> mitogen::Value {
+    mitogen::Value::Bytes(path.as_os_str().as_bytes().to_vec().into())
+}

@@ -1,0 +1,450 @@
+//! Drives the scheduler: opens and reads what it asks for, sends it, and tells it what was acknowledged.
+//!
+//! ```text
+//!  acknowledgement, request, ... ─> apply: lock, input, drain, unlock ─> effects
+//!  of each stream one pump:  credit ─> wait for the link's queue ─> next piece ─> send ─> apply
+//! ```
+//!
+//! Bytes wait here, in the file, and not in the link's queue, so that what is sent meanwhile (a call) has
+//! at most one chunk before it.
+
+use super::error::{FileError, FileErrorKind};
+use super::open::{self, Opened};
+use super::options::TransferOptions;
+use super::source::{self, How, Piece};
+use crate::error::Error;
+use crate::shared::Shared;
+use bytes::Bytes;
+use mitogen_fileservice::{
+    Credit, Ended, FileServer, HOLE_COST, JobId, Limits, Output, Permit, Read, Registry, Sizing,
+};
+use mitogen_wire::body::Dead;
+use mitogen_wire::{ContextId, Encoding, Handle, Message, Value, pickle};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// How many transfers of our user hold an open file at once.
+const OPEN_FILES: usize = 64;
+/// How often stalled receivers are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What one router has of the file service.
+pub(crate) struct Server {
+    shared: OnceLock<Weak<Shared>>,
+    epoch: Instant,
+    state: Mutex<State>,
+    registry: Mutex<Registry>,
+    /// Contexts whose agents are ready for files.
+    ready: Mutex<BTreeMap<ContextId, Arc<OnceCell<()>>>>,
+    pub(super) gate: Arc<Semaphore>,
+    /// Where acknowledgements come.
+    acks: OnceLock<Handle>,
+}
+
+struct State {
+    machine: FileServer,
+    jobs: BTreeMap<JobId, Job>,
+    pumps: BTreeMap<ContextId, mpsc::UnboundedSender<(JobId, Credit)>>,
+    /// Whether somebody looks at the clock.
+    watched: bool,
+}
+
+/// One transfer.
+pub(super) struct Job {
+    /// The neighbour that leads to the receiver, the receiver, and its handle.
+    pub(super) stream: ContextId,
+    pub(super) receiver: ContextId,
+    pub(super) handle: Handle,
+    pub(super) path: PathBuf,
+    pub(super) input: Input,
+    /// Raw chunks and an end, as upstream has it; else our own form.
+    pub(super) plain: bool,
+    /// Tells the receiver what it will get.
+    pub(super) announce: Option<Announce>,
+    /// Who waits for the end.
+    pub(super) done: Option<oneshot::Sender<Result<(), FileError>>>,
+    /// Who wants to know how far it is, and how far it is.
+    pub(super) options: TransferOptions,
+    pub(super) total: Option<u64>,
+    pub(super) sent: u64,
+    pub(super) failure: Option<FileError>,
+}
+
+/// Tells a receiver what it will get.
+pub(super) type Announce = Box<dyn FnOnce() + Send>;
+
+/// Where a transfer's bytes come from.
+pub(super) enum Input {
+    /// An open file.
+    Opened(Opened, How),
+    /// A file that is opened when its turn comes, and must still be the one that was announced.
+    Permitted(Permit, std::fs::Metadata),
+    /// It is being read.
+    Reading(mpsc::Receiver<Piece>),
+    /// The pump has it, or it is at its end.
+    Gone,
+}
+
+/// What is done when the lock is released.
+enum Effect {
+    Announce(Announce),
+    Begin(JobId, PathBuf, Input),
+    End(Job, Ended),
+}
+
+impl Server {
+    pub(crate) fn new(sizing: Sizing) -> Server {
+        let machine = FileServer::new(Limits::default(), sizing);
+        // The C library keeps the memory of chunks from here on, instead of getting it from the system each
+        // time, when it has once been given back more.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
+        Server {
+            shared: OnceLock::new(),
+            epoch: Instant::now(),
+            state: Mutex::new(State {
+                machine,
+                jobs: BTreeMap::new(),
+                pumps: BTreeMap::new(),
+                watched: false,
+            }),
+            registry: Mutex::new(Registry::new(ContextId::CONTROLLER, [])),
+            ready: Mutex::default(),
+            gate: Arc::new(Semaphore::new(OPEN_FILES)),
+            acks: OnceLock::new(),
+        }
+    }
+
+    /// Tells it whose part it is.
+    pub(crate) fn attach(&self, shared: &Arc<Shared>, acks: Handle) {
+        let _ = self.shared.set(Arc::downgrade(shared));
+        let _ = self.acks.set(acks);
+    }
+
+    // ---- what our user asks ---------------------------------------------------------------
+
+    pub(super) fn register(&self, who: ContextId, path: &Path, prefix: bool) -> Result<(), FileError> {
+        // What it leads to now is what is meant; what is not there yet is meant as it is written.
+        let real = match (path.canonicalize(), path.parent().map(Path::canonicalize), path.file_name()) {
+            (Ok(real), ..) => real,
+            (Err(_), Some(Ok(parent)), Some(name)) => parent.join(name),
+            _ => path.to_owned(),
+        };
+        let mut registry = lock(&self.registry);
+        let result = match prefix {
+            true => registry.register_prefix(who, path, &real),
+            false => registry.register(who, path, &real),
+        };
+        result.map_err(|error| FileError::registry(&error))
+    }
+
+    pub(super) fn permit(&self, who: ContextId, path: &Path) -> Result<Permit, FileError> {
+        lock(&self.registry).permit(who, path).map_err(|error| FileError::registry(&error))
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        lock(&self.state).machine.jobs()
+    }
+
+    pub(super) fn window(&self, stream: ContextId) -> Option<(usize, usize)> {
+        lock(&self.state).machine.window(stream)
+    }
+
+    /// Whether a context's agent has been made ready for files; a cell of its own.
+    pub(super) fn readiness(&self, context: ContextId) -> Arc<OnceCell<()>> {
+        Arc::clone(lock(&self.ready).entry(context).or_default())
+    }
+
+    /// Takes on a transfer.
+    pub(super) fn queue(self: &Arc<Self>, job: Job) -> Result<JobId, FileError> {
+        self.apply(|state| {
+            let id = match state.machine.queue(job.stream, job.receiver) {
+                Ok(id) => id,
+                Err(busy) => return Err(FileError::busy(&job.path, busy)),
+            };
+            state.jobs.insert(id, job);
+            Ok(id)
+        })
+    }
+
+    pub(super) fn cancel(self: &Arc<Self>, job: JobId) {
+        self.apply(|state| state.machine.cancel(job));
+    }
+
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        self.apply(|state| {
+            state.machine.shut_down();
+            state.pumps.clear();
+        });
+    }
+
+    // ---- what the world tells -------------------------------------------------------------
+
+    /// An acknowledgement of our own agents: a number of bytes, in decimal.
+    pub(crate) fn handle_ack(self: &Arc<Self>, message: &Message) {
+        if message.is_dead() {
+            // The receiver's handle is closed: what it says in its answer, if it can, is better known there.
+            return;
+        }
+        let bytes = std::str::from_utf8(&message.payload).ok().and_then(|text| text.parse().ok());
+        self.acknowledged(message.src, bytes.unwrap_or(usize::MAX));
+    }
+
+    pub(super) fn acknowledged(self: &Arc<Self>, who: ContextId, bytes: usize) {
+        let now = self.epoch.elapsed();
+        if let Err(bad) = self.apply(|state| state.machine.handle_acked(now, who, bytes)) {
+            tracing::debug!(target: "mitogen::files", "{bad}");
+        }
+    }
+
+    /// A context is gone.
+    pub(crate) fn handle_gone(self: &Arc<Self>, context: ContextId) {
+        lock(&self.ready).remove(&context);
+        self.apply(|state| {
+            state.machine.handle_receiver_gone(context);
+            state.machine.handle_stream_gone(context);
+            state.pumps.remove(&context);
+        });
+    }
+
+    // ---- the driver -----------------------------------------------------------------------
+
+    fn apply<R>(self: &Arc<Self>, input: impl FnOnce(&mut State) -> R) -> R {
+        let mut effects = Vec::new();
+        let mut watch = false;
+        let result = {
+            let mut state = lock(&self.state);
+            let result = input(&mut state);
+            state.drain(self, &mut effects);
+            if state.machine.jobs() > 0 && !state.watched {
+                state.watched = true;
+                watch = true;
+            }
+            result
+        };
+        if watch {
+            tokio::spawn(look_at_the_clock(Arc::downgrade(self)));
+        }
+        for effect in effects {
+            self.run(effect);
+        }
+        result
+    }
+
+    fn run(self: &Arc<Self>, effect: Effect) {
+        let Some(shared) = self.shared() else { return };
+        match effect {
+            Effect::Announce(announce) => announce(),
+            Effect::Begin(job, path, Input::Opened(opened, how)) => self.begin(job, Ok((path, opened, how))),
+            Effect::Begin(job, path, Input::Permitted(permit, expected)) => {
+                let server = Arc::clone(self);
+                tokio::task::spawn_blocking(move || {
+                    let opened = open::permitted(&path, &permit).and_then(|opened| {
+                        if open::is_same(&opened.metadata, &expected) {
+                            return Ok(opened);
+                        }
+                        let message = "it is not the file any more that was announced";
+                        Err(FileError::new(&path, FileErrorKind::Changed, message))
+                    });
+                    server.begin(job, opened.map(|opened| (path, opened, How::default())));
+                });
+            }
+            Effect::Begin(..) => {}
+            Effect::End(mut job, how) => {
+                let reason = match (how, job.failure.take()) {
+                    (Ended::Sent, _) => None,
+                    (_, Some(error)) => Some(error),
+                    (how, None) => Some(FileError::ended(&job.path, how)),
+                };
+                // What is at its end ours say with a message of their own, and all say by closing.
+                let plain_end = job.plain && how != Ended::Gone;
+                if plain_end {
+                    let text = reason.as_ref().map(|error| error.message.clone());
+                    let reason = text.map_or(Dead::SenderClosed, Dead::Other);
+                    // Upstream's receivers look at nothing but that it is dead.
+                    shared.send_dead(job.receiver, job.handle, &reason);
+                } else if let Some(error) = reason.as_ref().filter(|_| how != Ended::Gone) {
+                    shared.send_dead(job.receiver, job.handle, &Dead::Other(error.message.clone()));
+                }
+                if let Some(done) = job.done.take() {
+                    let _ = done.send(reason.map_or(Ok(()), Err));
+                }
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, job: JobId, opened: Result<(PathBuf, Opened, How), FileError>) {
+        let opened = opened.map(|(path, opened, how)| source::read(path, opened, how));
+        self.apply(|state| {
+            let good = opened.is_ok();
+            if let Some(entry) = state.jobs.get_mut(&job) {
+                match opened {
+                    Ok(pieces) => entry.input = Input::Reading(pieces),
+                    Err(error) => entry.failure = Some(error),
+                }
+            }
+            state.machine.handle_opened(job, good);
+        });
+    }
+
+    pub(super) fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.get()?.upgrade()
+    }
+}
+
+impl State {
+    fn drain(&mut self, server: &Arc<Server>, effects: &mut Vec<Effect>) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Announce { job } => {
+                    // Before the job is known here it has nothing to announce.
+                    if let Some(announce) = self.jobs.get_mut(&job).and_then(|job| job.announce.take()) {
+                        effects.push(Effect::Announce(announce));
+                    }
+                }
+                Output::Begin { job } => {
+                    if let Some(entry) = self.jobs.get_mut(&job) {
+                        let input = std::mem::replace(&mut entry.input, Input::Gone);
+                        effects.push(Effect::Begin(job, entry.path.clone(), input));
+                    }
+                }
+                Output::Read { job, credit } => {
+                    let Some(stream) = self.jobs.get(&job).map(|job| job.stream) else { continue };
+                    let pump = self.pumps.entry(stream).or_insert_with(|| {
+                        let (send, turns) = mpsc::unbounded_channel();
+                        tokio::spawn(pump(Arc::downgrade(server), stream, turns));
+                        send
+                    });
+                    // A pump only ends when it is removed here.
+                    let _ = pump.send((job, credit));
+                }
+                Output::End { job, how } => {
+                    if let Some(job) = self.jobs.remove(&job) {
+                        effects.push(Effect::End(job, how));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sends over one stream, piece by piece, as credits come.
+async fn pump(server: Weak<Server>, stream: ContextId, mut turns: mpsc::UnboundedReceiver<(JobId, Credit)>) {
+    while let Some((job, credit)) = turns.recv().await {
+        let watch =
+            server.upgrade().and_then(|server| server.shared()).and_then(|shared| shared.queue_of(stream));
+        if let Some(watch) = watch {
+            // A link that fails says so elsewhere.
+            let _ = watch.flushed().await;
+        }
+        let Some(server) = server.upgrade() else { return };
+        let input = {
+            let mut state = lock(&server.state);
+            state.jobs.get_mut(&job).map(|job| std::mem::replace(&mut job.input, Input::Gone))
+        };
+        let mut pieces = match input {
+            Some(Input::Reading(pieces)) => pieces,
+            _ => {
+                server.read(stream, job, credit, None, Read::Failed);
+                continue;
+            }
+        };
+        let piece = pieces.recv().await;
+        let read = server.send(job, piece);
+        server.read(stream, job, credit, Some(pieces), read);
+    }
+}
+
+async fn look_at_the_clock(server: Weak<Server>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(server) = server.upgrade() else { return };
+        let now = server.epoch.elapsed();
+        let idle = server.apply(|state| {
+            state.machine.handle_time(now);
+            let idle = state.machine.jobs() == 0;
+            state.watched = !idle;
+            idle
+        });
+        if idle {
+            return;
+        }
+    }
+}
+
+impl Server {
+    /// Sends a piece of a transfer.
+    fn send(&self, id: JobId, piece: Option<Piece>) -> Read {
+        let Some(shared) = self.shared() else { return Read::Failed };
+        let (receiver, handle, plain, options, sent, total) = {
+            let mut state = lock(&self.state);
+            let Some(job) = state.jobs.get_mut(&id) else { return Read::Failed };
+            match &piece {
+                Some(Piece::Data(_, bytes)) => job.sent += *bytes,
+                Some(Piece::Hole(bytes)) => job.sent += *bytes,
+                Some(Piece::Failed(error)) => job.failure = Some(error.clone()),
+                _ => {}
+            }
+            (job.receiver, job.handle, job.plain, job.options.clone(), job.sent, job.total)
+        };
+        let acks = self.acks.get().copied().filter(|_| !plain);
+        let result = match piece {
+            Some(Piece::Data(data, _)) => {
+                let cost = data.len();
+                shared.send_from(acks, receiver, handle, (Encoding::Raw, data));
+                Read::Sent(cost)
+            }
+            Some(Piece::Hole(length)) => {
+                let words = [Value::Text("hole".to_owned()), Value::Int(length as i64)];
+                shared.send_from(acks, receiver, handle, words_of(words));
+                Read::Sent(HOLE_COST)
+            }
+            Some(Piece::End(total, digest)) => {
+                if !plain {
+                    let digest = digest.map_or(Value::None, Value::Text);
+                    let words = [Value::Text("end".to_owned()), Value::Int(total as i64), digest];
+                    shared.send_from(acks, receiver, handle, words_of(words));
+                }
+                Read::End
+            }
+            Some(Piece::Failed(_)) | None => Read::Failed,
+        };
+        options.tell(sent, total);
+        result
+    }
+
+    fn read(
+        self: &Arc<Self>,
+        stream: ContextId,
+        job: JobId,
+        credit: Credit,
+        pieces: Option<mpsc::Receiver<Piece>>,
+        read: Read,
+    ) {
+        let now = self.epoch.elapsed();
+        self.apply(|state| {
+            if let (Some(entry), Some(pieces)) = (state.jobs.get_mut(&job), pieces) {
+                entry.input = Input::Reading(pieces);
+            }
+            state.machine.handle_read(now, stream, job, credit, read);
+        });
+    }
+}
+
+/// What stands between the bytes of a file.
+pub(super) fn words_of<const N: usize>(words: [Value; N]) -> (Encoding, Bytes) {
+    let words = Value::Tuple(words.into());
+    (Encoding::Pickle, pickle::write(&words).expect("words and numbers can be pickled"))
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The neighbour that leads to a context.
+pub(super) fn stream_to(shared: &Shared, context: &crate::Context) -> Result<ContextId, Error> {
+    shared.route(context.id()).ok_or_else(|| context.info.lost_error())
+}

@@ -1,0 +1,240 @@
+//! Contexts fetch files on their own account, by upstream's protocol: what was registered, and nothing else.
+
+mod common;
+
+use common::{connect, interpreters};
+use mitogen::{Call, Context, Error, Local, Router, Value};
+use std::path::Path;
+use std::time::Duration;
+
+/// Functions for a context, as a user would write them.
+const CODE: &str = r"
+import sys
+import mitogen
+import mitogen.core
+import mitogen.service
+import mitogen.api
+from mitogen.core import Kwargs, Message
+
+class Sink(object):
+    size = 0
+    sum = 0
+    def write(self, data):
+        self.size += len(data)
+        self.sum = (self.sum * 31 + sum(bytearray(data[:1] + data[-1:]))) % 1000003
+
+def fetch(path):
+    sink = Sink()
+    master = mitogen.core.router.context_by_id(0)
+    ok, metadata = mitogen.service.FileService.get(master, path, sink)
+    return ok, sink.size, sink.sum, metadata
+
+def ask(method, kwargs):
+    return mitogen.core.router.context_by_id(0).call_service('mitogen.service.FileService', method, **dict(Kwargs(kwargs)))
+
+def many(path, count):
+    # Fetches whose bytes nobody takes.
+    master = mitogen.core.router.context_by_id(0)
+    receiver = mitogen.api.Receiver(mitogen.core.router)
+    mitogen.kept = receiver
+    sender = receiver.to_sender()
+    answers = [master.call_service_async('mitogen.service.FileService', 'fetch', path=path, sender=sender) for _ in range(count)]
+    done = refused = 0
+    for answer in answers:
+        try:
+            answer.get().unpickle()
+            done += 1
+        except mitogen.core.CallError:
+            refused += 1
+    return done, refused
+
+def foreign(path, context_id):
+    # A sender that leads to somebody else.
+    sender = mitogen.core.Sender(mitogen.core.router.context_by_id(context_id), 1234)
+    return ask('fetch', {'path': path, 'sender': sender})
+
+for function in fetch, ask, many, foreign:
+    setattr(mitogen, 'test_' + function.__name__, function)
+";
+
+async fn ready(router: &Router, python: &Path) -> Context {
+    let context = connect(router, python).await;
+    load(&context).await;
+    context
+}
+
+async fn load(context: &Context) {
+    let builtin = if context.call::<String>("platform.python_version", ()).await.unwrap().starts_with('2') {
+        // `exec` is no function there.
+        "code:InteractiveInterpreter"
+    } else {
+        "builtins:exec"
+    };
+    if builtin == "builtins:exec" {
+        let globals = std::collections::BTreeMap::from([("__name__", "x")]);
+        context.call::<()>(builtin, (CODE, globals)).await.unwrap();
+    } else {
+        let code = format!(
+            "__import__('code').InteractiveInterpreter({{'__name__': 'x'}}).runcode(compile({CODE:?}, 'x', 'exec'))"
+        );
+        context.call::<()>("__builtin__:eval", (code,)).await.unwrap();
+    }
+}
+
+async fn fetch(context: &Context, path: &Path) -> Result<(bool, u64, u64, Value), Error> {
+    let path = path.to_str().expect("a path of a test is text");
+    let call = Call::new("mitogen:test_fetch").arg(path).timeout(Duration::from_secs(60));
+    context.start(call).await
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>, words: &str) {
+    match result {
+        Err(Error::Call(error)) => assert!(error.to_string().contains(words), "{error}"),
+        other => panic!("it was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_registered_comes_with_what_it_really_is() {
+    for python in [interpreters().first(), interpreters().last()].into_iter().flatten() {
+        let router = Router::new().unwrap();
+        let context = ready(&router, python).await;
+        let directory = tempfile::tempdir().unwrap();
+        for size in [0, 1, 131_045, 131_046, 131_047, 5_000_000] {
+            let path = directory.path().join(size.to_string());
+            std::fs::write(&path, vec![7; size]).unwrap();
+            router.files().register(&path).unwrap();
+            let (ok, got, _, metadata) = fetch(&context, &path).await.unwrap();
+            assert!(ok && got == size as u64, "{size}: {got}");
+            let owner = rustix::process::geteuid().is_root().then_some("root");
+            if owner.is_some() {
+                assert_eq!(metadata.get("owner").and_then(Value::as_str), owner);
+            }
+            let mode = metadata.get("mode").and_then(Value::as_i64).unwrap();
+            assert_eq!(mode & 0o170_000, 0o100_000);
+            assert!(metadata.get("mtime").and_then(Value::as_f64).unwrap() > 1e9);
+        }
+        // Deeper, and below a directory.
+        let deep = context.connect(Local::new().python(python.to_string_lossy())).await.unwrap();
+        load(&deep).await;
+        router.files().register_prefix(directory.path()).unwrap();
+        let late = directory.path().join("late");
+        std::fs::write(&late, vec![1; 300_000]).unwrap();
+        assert_eq!(fetch(&deep, &late).await.unwrap().1, 300_000);
+        assert_eq!(router.files().pending(), 0);
+        router.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_registered_is_refused_whatever_way_is_tried() {
+    let router = Router::new().unwrap();
+    let context = ready(&router, &interpreters()[0]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let (open, secret) = (root.join("open"), root.join("secret"));
+    std::fs::create_dir(&open).unwrap();
+    std::fs::write(&secret, "secret").unwrap();
+    std::fs::write(open.join("good"), "good").unwrap();
+    std::os::unix::fs::symlink("../secret", open.join("link")).unwrap();
+    std::fs::create_dir(open.join("dir")).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, open.join("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    router.files().register_prefix(&open).unwrap();
+    assert_eq!(fetch(&context, &open.join("good")).await.unwrap().1, 4);
+    let words = "is not registered with FileService.";
+    refused(fetch(&context, &secret).await, words);
+    refused(fetch(&context, Path::new("/etc/passwd")).await, words);
+    refused(fetch(&context, &open.join("../secret")).await, "..");
+    refused(fetch(&context, &open.join("link")).await, "leads out");
+    refused(fetch(&context, &open.join("dir")).await, "is a directory");
+    refused(fetch(&context, &open.join("fifo")).await, "is not a regular file.");
+    refused(fetch(&context, &open.join("none")).await, "No such file");
+    // A registered file that was swapped for a link.
+    let swapped = root.join("swapped");
+    std::fs::write(&swapped, "good").unwrap();
+    router.files().register(&swapped).unwrap();
+    assert_eq!(fetch(&context, &swapped).await.unwrap().1, 4);
+    std::fs::remove_file(&swapped).unwrap();
+    std::os::unix::fs::symlink(&secret, &swapped).unwrap();
+    refused(fetch(&context, &swapped).await, "leads out");
+
+    let ask = |method: &str, options: Value| {
+        context.start::<Value>(Call::new("mitogen:test_ask").arg(method).arg(options))
+    };
+    let path = |path: &Path| (Value::Text("path".into()), Value::Text(path.to_str().unwrap().into()));
+    let register = ask("register", Value::Dict(vec![path(&secret)])).await;
+    refused(register, "not authorized");
+    refused(ask("register_prefix", Value::Dict(vec![path(&root)])).await, "not authorized");
+    refused(ask("nonsense", Value::Dict(vec![])).await, "No such method");
+    refused(ask("fetch", Value::Dict(vec![path(&open.join("good"))])).await, "sender");
+    refused(fetch(&context, &secret).await, words);
+    let other = connect(&router, &interpreters()[0]).await;
+    let foreign =
+        Call::new("mitogen:test_foreign").arg(open.join("good").to_str().unwrap()).arg(other.id().0);
+    refused(context.start::<Value>(foreign).await, "sender= kwarg context must match requestee context");
+    // Acknowledging what was never sent changes nothing.
+    let size = (Value::Text("size".into()), Value::Int(1 << 40));
+    ask("acknowledge", Value::Dict(vec![size])).await.unwrap();
+    assert_eq!(fetch(&context, &open.join("good")).await.unwrap().1, 4);
+    router.shutdown().await.unwrap();
+}
+
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn fetches_without_end_neither_stop_others_nor_fill_the_memory() {
+    let router = Router::new().unwrap();
+    let python = interpreters().pop().unwrap();
+    let (greedy, other) = (ready(&router, &python).await, ready(&router, &python).await);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, vec![7; 3_000_000]).unwrap();
+    router.files().register(&path).unwrap();
+    let before = resident();
+    let call = Call::new("mitogen:test_many").arg(path.to_str().unwrap()).arg(20_000);
+    let (done, refused): (usize, usize) = greedy.start(call).await.unwrap();
+    assert_eq!(done + refused, 20_000);
+    assert!(refused > 0, "all of them were taken on");
+    assert!(router.files().pending() <= 16_384);
+    let (in_flight, window) = router.files().window(&greedy).unwrap();
+    assert!(in_flight <= window + 131_072 && window <= 8 << 20, "{in_flight} of {window}");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes");
+    // The others do not notice.
+    assert_eq!(fetch(&other, &path).await.unwrap().1, 3_000_000);
+    greedy.shutdown().await.unwrap();
+    let start = std::time::Instant::now();
+    while router.files().pending() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    router.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn shutting_down_ends_every_transfer() {
+    let router = Router::new().unwrap();
+    let context = ready(&router, &interpreters().pop().unwrap()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::File::create(&path).unwrap().set_len(4 << 30).unwrap();
+    router.files().register(&path).unwrap();
+    let fetching = fetch(&context, &path);
+    tokio::pin!(fetching);
+    tokio::select! {
+        result = &mut fetching => panic!("too fast: {result:?}"),
+        () = tokio::time::sleep(Duration::from_millis(300)) => {}
+    }
+    let (result, ended) = tokio::join!(fetching, router.shutdown());
+    ended.unwrap();
+    // Its receiver saw the end, or went with its context.
+    match result {
+        Ok((ok, ..)) => assert!(!ok),
+        Err(error) => assert!(matches!(error, Error::Lost { .. } | Error::Closed), "{error:?}"),
+    }
+}
