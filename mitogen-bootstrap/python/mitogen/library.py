@@ -192,6 +192,9 @@ class Library(object):
             self.lock.release()
 
     def ask_resource(self, key, link):
+        if not self.router.parent:
+            self.resources.setdefault(key, []).extend(link and [link] or [])
+            return self.deny_resource(key)
         fresh = key not in self.resources
         links = self.resources.setdefault(key, [])
         if link and link not in links:
