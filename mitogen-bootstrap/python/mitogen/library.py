@@ -199,9 +199,7 @@ class Library(object):
         links = self.resources.setdefault(key, [])
         if link and link not in links:
             links.append(link)
-        if not self.router.parent:
-            self.deny_resource(key)
-        elif fresh:
+        if fresh:
             msg = Message.pickled((to_text(key[0]), key[1]), handle=GET_RESOURCE, dst_id=self.router.parent.remote_id)
             self.router.route(msg)
 

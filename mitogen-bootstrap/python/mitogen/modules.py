@@ -187,7 +187,7 @@ class Finder(object):
         _, path, reason = importer.fetch(fullname)
         if path is None and reason:
             error = ImportError('%s cannot be imported here: %s' % (fullname, to_text(reason)))
-            error.name = fullname
+            error.name = fullname  # novm
             raise error
         return path is not None
 
@@ -287,7 +287,7 @@ class Finder(object):
     def get_source(self, fullname):
         data = self.data(fullname)
         if core.PY3 and not isinstance(data, str):
-            from importlib.util import decode_source
+            from importlib.util import decode_source  # novm
             return decode_source(data)
         return data.replace('\r\n', '\n')
 

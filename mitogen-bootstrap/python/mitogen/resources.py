@@ -1,5 +1,5 @@
 """Data files of packages that came from a parent, for `importlib.resources`. Python 3 only."""
-import io
+import io  # novm
 
 
 class Reader(object):
