@@ -83,8 +83,16 @@ class Link(object):
                 self.sent = 0
                 del queue[0]
 
+    def lose(self):
+        """Gives the link up, when nobody else is at it."""
+        self.lock.acquire()
+        try:
+            self.close()
+        finally:
+            self.lock.release()
+
     def close(self):
-        """Gives the link up; the broker will notice."""
+        """Gives the link up, under the lock; the broker will notice."""
         self.dead = True
         self.queued = 0
         del self.queue[:]
@@ -105,5 +113,5 @@ class Link(object):
         except StreamError:
             # Nothing that follows could be located.
             self.broker.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
-        self.close()
+        self.lose()
         return []

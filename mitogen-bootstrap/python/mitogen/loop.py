@@ -242,7 +242,7 @@ class Broker(broker.Broker):
     def end(self, link):
         """Has a child end at once, and all that it runs."""
         link.child.stop(9, True)
-        link.close()
+        link.lose()
 
     def handle_cancel(self, msg):
         """CANCEL_PLAN: ends the attempt to start a context, or the child that came of it. The answer is whether there was one."""

@@ -258,7 +258,7 @@ class Link(link.Link, tree.Branch):
                 self.size = MUCH
             self.feed(data)
         else:
-            self.close()
+            self.lose()
 
     def feed(self, data):
         try:
@@ -267,4 +267,4 @@ class Link(link.Link, tree.Branch):
             # Nothing that follows could be located.
             self.suspect = False
             self.router.complain(self, 'lost: %s' % sys.exc_info()[1])
-            self.close()
+            self.lose()

@@ -131,7 +131,11 @@ class Child(object):
             while self.inbox:
                 msg = self.inbox.pop(0)
                 if msg.handle == core.GET_MODULE:
-                    self.handle_get_module(msg)
+                    try:
+                        self.handle_get_module(msg)
+                    except (OSError, IOError):
+                        # It has ended meanwhile.
+                        pass
                 elif msg.handle == core.FORWARD_LOG:
                     self.logs.append(tuple(msg.data.decode('utf-8').split('\0', 2)))
                 elif msg.handle in (103, 104):

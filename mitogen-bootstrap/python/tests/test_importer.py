@@ -43,6 +43,8 @@ def bundle(asked, entries, last=True):
 class Serving(unittest.TestCase):
     def setUp(self):
         self.importer = Importer({}, b'')
+        router, core.router = core.router, None
+        self.addCleanup(setattr, core, 'router', router)
         modules.install(self.importer)
         self.finder = self.importer.finder
         self.asked = []
