@@ -18,7 +18,7 @@ fn bad_usage_ends_with_2_and_says_what_is_wrong() {
         (&["call", "os.getpid", "--nonsense"], "--nonsense"),
         (&["call", "os.getpid", "--kw", "x"], "NAME=VALUE"),
         (&["exec"], "CMD"),
-        (&["-t", "sudo:root", "ping"], "available: local, ssh"),
+        (&["-t", "telnet:root", "ping"], "available: local, ssh, sudo"),
         (&["-t", "ssh:a/", "ping"], "%2F"),
         (&["-t", "ssh:w[2-1]", "ping"], "backwards"),
         (&["-t", "local?colour=red", "ping"], "it takes: python"),
