@@ -8,7 +8,8 @@
 /// not a byte of what follows is swallowed.
 ///
 /// Waiting in `select` lets it live with a non-blocking standard input; at end of file it
-/// ends at once and without a word, for standard error may be a full pipe that nobody reads. There is no quote in it.
+/// ends at once and without a word (with [`NO_INPUT`]), for standard error may be a full pipe that nobody reads.
+/// There is no quote in it.
 ///
 /// The first entry of `sys.path` is the working directory, where anybody may have put a `select.py`:
 /// it goes first. From 3.11 on `PYTHONSAFEPATH` keeps it out, which must happen earlier: 3.13 imports
@@ -16,9 +17,12 @@
 /// know, would do the same, and `-E` would hide the variable.)
 macro_rules! read_stage {
     () => {
-        "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(1))),chr(0))))"
+        "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(61))),chr(0))))"
     };
 }
+
+/// The status by which the reader of the first stage says that its input had ended: ENODATA.
+pub(crate) const NO_INPUT: i32 = 61;
 
 /// Tries the usual names; the path of the one that it found precedes `EC0` as a line of its own.
 const DISCOVER: &str = concat!(

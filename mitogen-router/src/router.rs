@@ -226,8 +226,8 @@ impl Router {
         }
     }
 
-    /// Opens a mailbox for the credit that the receiver in a context gives (see [`credit`]
-    /// (crate::credit)); it is closed when that context is lost.
+    /// Opens a mailbox for the credit that the receiver in a context gives (see
+    /// [`credit`](crate::credit)); it is closed when that context is lost.
     pub fn open_credit(&mut self, receiver: ContextId) -> Handle {
         self.mailboxes.open_credit(receiver)
     }

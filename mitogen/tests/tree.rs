@@ -250,6 +250,9 @@ async fn a_context_is_given_plans_for_children_of_its_own() {
     let tail = String::from_utf8_lossy(get("tail").as_bytes().expect("bytes")).into_owned();
     assert!(tail.contains(&format!("[{},{},0]", asker.id(), contexts[0].id())), "{tail}");
     let error = asker.call::<Value>("builtins:eval", (ASK.replace("METHOD", "nope"),)).await;
-    assert!(matches!(&error, Err(Error::Call(e)) if e.message.contains("no connection method")), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Call(e)) if e.message.contains("there is no method `nope`")),
+        "{error:?}"
+    );
     router.shutdown().await.expect("a shutdown");
 }

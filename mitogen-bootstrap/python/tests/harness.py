@@ -25,7 +25,7 @@ if not sys.modules['mitogen.select']:
 KEY = '00112233445566778899aabbccddeeff'
 # How long anything may take before a test calls it a hang.
 PATIENCE = 20
-SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(1))),chr(0))))'
+SCRIPT_PY = 'import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and chr(ord(os.read(0,1)or os._exit(61))),chr(0))))'
 
 
 def read(*parts):

@@ -1,6 +1,7 @@
 //! Why a birth failed: the tool's exit and its last words, read by the plan's rules.
 
 use super::{Exit, Failure, Handshake, Output, Phase, State};
+use crate::command::NO_INPUT;
 use crate::handshake_lines::SeenLine;
 use crate::plan::{FailureKind, FailureRule};
 
@@ -37,9 +38,7 @@ impl Handshake {
         // Python's last words when it does not find its own library: of 3 and of 2.
         let homeless = said("Fatal Python error: ") || said("ImportError: No module named site");
         let crashed = phase >= Phase::FirstStage && (homeless || said("Traceback ("));
-        // What the boot command's own reader says at the end of its input.
-        let starved =
-            crashed && phase == Phase::FirstStage && said("TypeError: ord() expected a character, but");
+        let starved = phase == Phase::FirstStage && status == Some(NO_INPUT);
         match status {
             Some(0) if self.open.stdout => self.fail_background(),
             Some(126 | 127) if phase <= Phase::FirstStage => {

@@ -439,7 +439,7 @@ mod tests {
             &["ping", "-q", "-v"],
             &["ping", "--ssh-option", "X"],
             &["ping", "--agent", "upstream"],
-            &["run", "x.py"],
+            &["run"],
         ] {
             match parse(bad) {
                 Err(error) => assert_eq!(error.exit_code(), 2, "{bad:?}"),
