@@ -57,7 +57,7 @@ fn start(mut command: Command, path: &Path) -> Birth {
 #[test]
 fn its_text_is_constant() {
     let read = "import sys;sys.path[0]or sys.path.pop(0);import os,select;exec(str().join(iter(lambda:select.select([0],[],[])and \
-                chr(ord(os.read(0,1)or os._exit(1))),chr(0))))";
+                chr(ord(os.read(0,1)or os._exit(61))),chr(0))))";
     let discover = format!(
         "export PYTHONSAFEPATH=1;for p in python3 python python2 /usr/libexec/platform-python;do command -v $p&&\
          echo EC0&&exec $p -Sc \"{read}\";done;echo EC9"
