@@ -16,10 +16,10 @@ pub(crate) struct Skip {
 }
 
 impl Skip {
-    /// Interpreters beyond the system's are what a machine happens to have; all else is installed by the set-up.
+    /// Interpreters beyond the system's, and what calls itself optional, are what a machine happens to have; all else is installed by the set-up.
     fn optional(&self) -> bool {
         let why = self.why.to_lowercase();
-        why.contains("python") || why.contains("pypy")
+        ["python", "pypy", "optional"].iter().any(|word| why.contains(word))
     }
 }
 
