@@ -55,6 +55,7 @@ print(json.dumps({'asked': asked, 'after': after, 'status': os.WEXITSTATUS(ended
 fn on_a_terminal(answer: &str, args: &[&str]) -> serde_json::Value {
     let mut driver = std::process::Command::new("python3");
     driver.args(["-c", DRIVER, answer]).arg(command([""; 0]).get_program()).args(args);
+    driver.env("TERM", "xterm").env_remove("NO_COLOR");
     let run = finish(driver.output().expect("python3 is there"));
     serde_json::from_str(&run.stdout).unwrap_or_else(|why| panic!("{why}: {run:?}"))
 }

@@ -21,8 +21,9 @@ async fn chain(router: &Router, depth: usize) -> Vec<Context> {
     let mut chain = vec![common::connect(router, &pythons[0]).await];
     for level in 1..depth {
         // Old and new in turns: 2.7, 3.13, 3.6, 3.12...
-        let at = if level % 2 == 0 { level / 2 } else { pythons.len() - 1 - level / 2 };
-        let context = chain[level - 1].connect(local(&pythons[at % pythons.len()])).await;
+        let step = level / 2 % pythons.len();
+        let at = if level % 2 == 0 { step } else { pythons.len() - 1 - step };
+        let context = chain[level - 1].connect(local(&pythons[at])).await;
         chain.push(context.unwrap_or_else(|error| panic!("level {level}: {error}")));
     }
     chain

@@ -107,7 +107,8 @@ async fn user_code_starts_contexts_behind_each_other() {
     let router = Router::new().expect("a router");
     let pythons = interpreters();
     let parent = user_context(&router, &pythons[0]).await;
-    let wanted: Vec<_> = pythons.iter().rev().take(3).map(|python| python.to_string_lossy()).collect();
+    let wanted: Vec<_> =
+        pythons.iter().rev().cycle().take(3).map(|python| python.to_string_lossy()).collect();
     let made: Vec<ContextRef> = parent.call("user.spawn_deep", (wanted,)).await.expect("three");
     let made: Vec<_> = made.iter().map(|made| router.resolve(made).expect("it is known")).collect();
     assert_eq!(made[2].target(), "local/local/local/local");
