@@ -1,5 +1,7 @@
 //! The scan finds the imports that the interpreters' own `ast` finds in their own libraries.
 
+// The interpreters of this machine and their libraries: the lexer, on which the scan stands, is tested on the same.
+#[path = "../../mitogen-wire/tests/support/mod.rs"]
 mod support;
 
 use mitogen_importer::{Runs, scan};
@@ -28,7 +30,10 @@ fn describe(source: &[u8]) -> String {
 /// `MITOGEN_TEST_WHOLE` is set).
 #[test]
 fn on_the_standard_libraries() {
-    let script = concat!(include_str!("support/library.py"), include_str!("support/imports.py"));
+    let script = concat!(
+        include_str!("../../mitogen-wire/tests/support/library.py"),
+        include_str!("support/imports.py")
+    );
     let sample = support::library_budget(1_000_000);
     let pythons = support::pythons();
     std::thread::scope(|scope| {

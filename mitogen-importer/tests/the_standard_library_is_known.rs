@@ -3,6 +3,8 @@
 //! With `MITOGEN_UPDATE=1` in the environment it is written anew, from these interpreters and what it held.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+// The interpreters of this machine and their libraries: the lexer, on which the scan stands, is tested on the same.
+#[path = "../../mitogen-wire/tests/support/mod.rs"]
 mod support;
 
 use mitogen_importer::{is_stdlib, stdlib_names};

@@ -135,7 +135,7 @@ async fn a_monitor_behind_another_context_outlives_that_one_too() {
 
 /// The controller of the next test.
 #[tokio::test]
-#[ignore = "a part of another test"]
+#[ignore = "run by a_monitor_outlives_a_controller_that_is_killed"]
 async fn controller_that_will_be_killed() {
     let Some(path) = std::env::var_os("MITOGEN_TEST_MONITOR") else { return };
     let path = PathBuf::from(path);
