@@ -9,12 +9,12 @@
 use crate::RouterError;
 use crate::admit::Admitted;
 use crate::egress::Egress;
-use crate::ids::Ids;
+use crate::ids::{Grants, Ids};
 use crate::mailbox::{Mailbox, Mailboxes, Verdict};
 use crate::output::{Closed, Output, Rejection};
 use crate::table::Table;
 use bytes::Bytes;
-use mitogen_wire::body::Dead;
+use mitogen_wire::body::{Dead, IdBlock};
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Encoding, Handle, Message, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -72,6 +72,7 @@ pub struct Router {
     pub(crate) mailboxes: Mailboxes,
     /// Only the controller gives out ids.
     pub(crate) ids: Option<Ids>,
+    pub(crate) grants: Grants,
     unidirectional: bool,
     max_payload: usize,
     pub(crate) outputs: VecDeque<Output>,
@@ -106,6 +107,7 @@ impl Router {
             links: BTreeMap::new(),
             mailboxes: Mailboxes::new(),
             ids,
+            grants: Grants::default(),
             unidirectional: config.unidirectional,
             max_payload: config.max_payload,
             outputs: VecDeque::new(),
@@ -244,17 +246,17 @@ impl Router {
         let Some(link) = link.filter(|link| link.births < BIRTHS_PER_LINK) else {
             return Err(RouterError::TooManyBirths { owner, limit: BIRTHS_PER_LINK });
         };
-        let id = ids.take_for(owner)?;
+        let block = ids.take(1)?;
         link.births += 1;
-        Ok(id)
+        self.grant(block, owner);
+        Ok(block.first)
     }
 
     /// The context with this id, from [`Router::allocate_id_for`], will not come.
     pub fn release_id(&mut self, id: ContextId) {
-        let owner = self.ids.as_mut().and_then(|ids| ids.forget_single(id));
-        let link = owner.and_then(|owner| self.table.known(owner));
-        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            link.births = link.births.saturating_sub(1);
+        if let Some(owner) = self.end_birth(id) {
+            let block = IdBlock { first: id, end: ContextId(id.0 + 1) };
+            self.tell_of_grant(block, owner, ContextId::CONTROLLER);
         }
     }
 
@@ -265,7 +267,7 @@ impl Router {
     /// [`RouterError::IdsExhausted`]; [`RouterError::NotController`] in any other context, which
     /// asks the controller with [`AllocateId`](mitogen_wire::body::AllocateId).
     pub fn allocate_id(&mut self) -> Result<ContextId, RouterError> {
-        self.ids.as_mut().ok_or(RouterError::NotController)?.take()
+        Ok(self.ids.as_mut().ok_or(RouterError::NotController)?.take(1)?.first)
     }
 
     // ---- what we answer -------------------------------------------------------------------
@@ -305,10 +307,12 @@ impl Router {
         self.dispatch(admitted);
     }
 
-    fn dispatch(&mut self, admitted: Admitted) {
-        // Whatever the limit is, what it did is told.
-        let notice = admitted.arrival().is_none() && admitted.message().is_dead();
-        if admitted.message().payload.len() > self.max_payload && !notice {
+    fn dispatch(&mut self, mut admitted: Admitted) {
+        if admitted.arrival().is_none() && admitted.message().is_dead() {
+            // Whatever the limit is, what it did is told, in so many words as it allows.
+            admitted.cut_payload(self.max_payload);
+        }
+        if admitted.message().payload.len() > self.max_payload {
             self.return_oversize(admitted);
         } else if admitted.message().dst == self.table.own() {
             self.deliver(admitted);

@@ -189,8 +189,6 @@ class Birth(object):
     def run(self):
         loop.upgrade(self.econtext)
         broker = self.econtext.broker
-        expected = self.econtext.router.expected
-        expected.add(self.plan['id'])
         broker.births.append(self)
         self.cancelled = self.plan['id'] in broker.cancelled
         try:
@@ -215,7 +213,6 @@ class Birth(object):
             broker.births.remove(self)
             self.econtext.router.handlers.pop(self.reply_to, None)
             broker.cancelled.discard(self.plan['id'])
-            expected.discard(self.plan['id'])
 
     def cancel(self):
         """Ends the attempt; from any thread."""
