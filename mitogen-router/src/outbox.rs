@@ -149,6 +149,11 @@ mod tests {
         let last_words = message(9, 0, Handle(1001), 100_000);
         let lost = message(2, 1, Handle::DEL_ROUTE, 1);
         assert_eq!(order(&[last_words, lost]), [0, 1]);
+        // Whose an id is comes before the one it is given to can announce it.
+        let bulk = message(0, 1, Handle::LOAD_MODULE, 100_000);
+        let grant = message(0, 1, Grant::HANDLE, 9);
+        let given = message(0, 3, Handle(1001), 10);
+        assert_eq!(order(&[bulk, grant, given]), [1, 2, 0]);
     }
 
     #[test]
