@@ -2,17 +2,16 @@
 //! hears of it.
 //!
 //! ```text
-//!            ADD_ROUTE                    DEL_ROUTE                                  GRANT
-//!     parent <───┐                 parent <───┬───> other children that wrote there  ───┐ parent
-//!                us                           us                                        us
-//!     child  ────┘                 child  ────┘ (or the loss of its link)            <──┘ child, unless it is the owner
+//!            ADD_ROUTE                    DEL_ROUTE
+//!     parent <───┐                 parent <───┬───> other children that wrote there
+//!                us                           us
+//!     child  ────┘                 child  ────┘ (or the loss of its link)
 //! ```
 
 use crate::admit::Admitted;
-use crate::ids::{BLOCK_LEN, BLOCKS_PER_LINK};
 use crate::output::{Closed, Output, Rejection};
 use crate::router::Router;
-use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute, Grant, IdBlock};
+use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute, Grant};
 use mitogen_wire::pickle::{self, MAX_CONTEXT_NAME_CHARS};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value};
 use std::collections::BTreeSet;
@@ -51,29 +50,6 @@ impl Router {
         }
     }
 
-    fn serve_ids(&mut self, link: ContextId, admitted: &Admitted) -> Result<(), Rejection> {
-        AllocateId::decode(admitted.message())?;
-        let owner = admitted.message().src;
-        let blocks = self.links.get_mut(&link).map(|link| &mut link.blocks);
-        let below_limit = blocks.is_some_and(|blocks| {
-            *blocks = blocks.saturating_add(1);
-            *blocks <= BLOCKS_PER_LINK
-        });
-        let ids = self.ids.as_mut().filter(|_| below_limit);
-        let block = ids.and_then(|ids| ids.take(BLOCK_LEN).ok());
-        match block.and_then(|block| Some((block, block.encode().ok()?))) {
-            Some((block, body)) => {
-                self.grant(block, owner);
-                self.reply(admitted.message(), body);
-                Ok(())
-            }
-            None => {
-                self.bounce(admitted, Dead::Other("no context ids are left".to_owned()));
-                Err(Rejection::TooManyIds)
-            }
-        }
-    }
-
     fn serve_add_route(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
         let AddRoute { id, name } = AddRoute::decode(message)?;
         if Some(link) == self.table.parent()
@@ -91,48 +67,6 @@ impl Router {
         // Names go on: into logs, and into other contexts' pickles, which refuse longer ones.
         let name = name.map(|name| name.chars().take(MAX_CONTEXT_NAME_CHARS).collect());
         self.add_route(id, link, name);
-        Ok(())
-    }
-
-    /// Whether the id was given to somebody behind that link.
-    fn may_announce(&self, link: ContextId, id: ContextId) -> bool {
-        self.grants.owner(id).is_some_and(|owner| self.table.known(owner) == Some(link))
-    }
-
-    /// Ids are given to a context: it and all on the way to it know that before it can announce one.
-    pub(crate) fn grant(&mut self, block: IdBlock, owner: ContextId) {
-        self.grants.note(block, owner);
-        self.tell_of_grant(block, owner, owner);
-    }
-
-    /// Tells the next one on the way to `whose` who the owner is now, unless it is `whose` itself.
-    pub(crate) fn tell_of_grant(&mut self, block: IdBlock, whose: ContextId, owner: ContextId) {
-        if let Some(link) = self.table.known(whose).filter(|&link| link != whose) {
-            let grant = Grant { first: block.first, end: block.end, owner };
-            self.send(link, Grant::HANDLE, grant.encode());
-        }
-    }
-
-    /// A context that another one was told to start has come, or will not; says who was told.
-    pub(crate) fn end_birth(&mut self, id: ContextId) -> Option<ContextId> {
-        let owner = self.grants.forget_single(id)?;
-        let link = self.table.known(owner).and_then(|link| self.links.get_mut(&link));
-        if let Some(link) = link {
-            link.births = link.births.saturating_sub(1);
-        }
-        Some(owner)
-    }
-
-    fn serve_grant(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
-        if Some(link) != self.table.parent() {
-            return Err(Rejection::Forbidden);
-        }
-        let Grant { first, end, owner } = Grant::decode(message)?;
-        if owner == ContextId::CONTROLLER {
-            self.release_id(first);
-        } else if self.table.known(owner).is_some_and(|way| way != link) {
-            self.grant(IdBlock { first, end }, owner);
-        }
         Ok(())
     }
 

@@ -14,12 +14,9 @@ use crate::mailbox::{Mailbox, Mailboxes, Verdict};
 use crate::output::{Closed, Output, Rejection};
 use crate::table::Table;
 use bytes::Bytes;
-use mitogen_wire::body::{Dead, IdBlock};
+use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Encoding, Handle, Message, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
-
-/// How many contexts behind one link may be on their way into the world.
-const BIRTHS_PER_LINK: usize = 1 << 16;
 
 /// Who this context is, and what it permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,42 +229,6 @@ impl Router {
     /// [`credit`](crate::credit)); it is closed when that context is lost.
     pub fn open_credit(&mut self, receiver: ContextId) -> Handle {
         self.mailboxes.open_credit(receiver)
-    }
-
-    /// An id for a context that another one, the owner, is told to start: only from there can it be
-    /// announced.
-    ///
-    /// # Errors
-    /// As [`Router::allocate_id`]; [`RouterError::TooManyBirths`] when contexts behind the owner's
-    /// link were told to start very many others that have not come.
-    pub fn allocate_id_for(&mut self, owner: ContextId) -> Result<ContextId, RouterError> {
-        let ids = self.ids.as_mut().ok_or(RouterError::NotController)?;
-        let link = self.table.known(owner).and_then(|link| self.links.get_mut(&link));
-        let Some(link) = link.filter(|link| link.births < BIRTHS_PER_LINK) else {
-            return Err(RouterError::TooManyBirths { owner, limit: BIRTHS_PER_LINK });
-        };
-        let block = ids.take(1)?;
-        link.births += 1;
-        self.grant(block, owner);
-        Ok(block.first)
-    }
-
-    /// The context with this id, from [`Router::allocate_id_for`], will not come.
-    pub fn release_id(&mut self, id: ContextId) {
-        if let Some(owner) = self.end_birth(id) {
-            let block = IdBlock { first: id, end: ContextId(id.0 + 1) };
-            self.tell_of_grant(block, owner, ContextId::CONTROLLER);
-        }
-    }
-
-    /// An id for a context that this controller starts itself, and tells of with
-    /// [`Router::handle_link_up`]. Nobody can announce it.
-    ///
-    /// # Errors
-    /// [`RouterError::IdsExhausted`]; [`RouterError::NotController`] in any other context, which
-    /// asks the controller with [`AllocateId`](mitogen_wire::body::AllocateId).
-    pub fn allocate_id(&mut self) -> Result<ContextId, RouterError> {
-        Ok(self.ids.as_mut().ok_or(RouterError::NotController)?.take(1)?.first)
     }
 
     // ---- what we answer -------------------------------------------------------------------
