@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: bench_subject SCENARIO COUNT PYTHON".into());
     };
     let count: usize = count.parse()?;
-    let mut told = relay::run(scenario, count);
+    let mut told = relay::run(scenario, count).await;
     if told.is_none() {
         told = files::run(scenario, count, python).await;
     }

@@ -1,11 +1,11 @@
 //! The scenarios `relay-*`: a router of ours between two links of this process, bulk from the one to the other.
 //!
 //! ```text
-//!  feeder (a thread) ──link──> relay (a thread: read, verify, route, sign, write) ──link──> sink (a thread)
+//!  feeder (a thread) ──link──> relay (this thread: read, verify, route, sign, write) ──link──> sink (a thread)
 //! ```
 //!
 //! What is told is what the relay's thread forwards in a second of its processor time: how many cores there are, and
-//! what else they do, hardly matters.
+//! what else they do, hardly matters. (It also waits for the descriptors of the two others.)
 
 use super::Samples;
 use mitogen_router::{Config, LinkOptions, Outbox, Output, Router};
@@ -26,23 +26,26 @@ const QUEUE: usize = 1 << 20;
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Runs a scenario of this file; `None` when it is none.
-pub(crate) fn run(scenario: &str, count: usize) -> Option<Samples> {
+pub(crate) async fn run(scenario: &str, count: usize) -> Option<Samples> {
     let format = match scenario {
         "relay-128KiB" => FrameFormat::signed(SessionKey::from_random([7; 16])),
         "relay-128KiB-unsigned" => FrameFormat::UNSIGNED,
         _ => return None,
     };
-    Some(relay(&format, count).map(|rate| vec![rate]).map_err(|error| error.to_string().into()))
+    Some(relay(&format, count).await.map(|rate| vec![rate]).map_err(|error| error.to_string().into()))
 }
 
 /// Megabytes per second of the relay's processor time.
-fn relay(format: &FrameFormat, count: usize) -> Result<f64, Failure> {
+async fn relay(format: &FrameFormat, count: usize) -> Result<f64, Failure> {
     let (upper, lower) = memory::pair()?;
     let (left, right) = memory::pair()?;
     let feeder = thread(feed(upper, format.clone(), count));
     let sink = thread(drain(right, format.clone(), count));
-    let seconds =
-        thread(forward(lower, left, format.clone(), count)).join().map_err(|_| "the relay panicked")??;
+    let seconds = forward(lower, left, format, count).await?;
+    // They still need this thread, which waits for their descriptors.
+    while !feeder.is_finished() || !sink.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
     feeder.join().map_err(|_| "the feeder panicked")??;
     sink.join().map_err(|_| "the sink panicked")??;
     Ok((count * PAYLOAD) as f64 / seconds / 1e6)
@@ -100,9 +103,9 @@ async fn drain(stream: Stream, format: FrameFormat, count: usize) -> Result<(), 
 }
 
 /// Seconds of this thread's processor time.
-async fn forward(upper: Stream, lower: Stream, format: FrameFormat, count: usize) -> Result<f64, Failure> {
-    let (mut reader, _up) = open(upper, &format, Direction::ChildToParent);
-    let (_down, writer) = open(lower, &format, Direction::ParentToChild);
+async fn forward(upper: Stream, lower: Stream, format: &FrameFormat, count: usize) -> Result<f64, Failure> {
+    let (mut reader, _up) = open(upper, format, Direction::ChildToParent);
+    let (_down, writer) = open(lower, format, Direction::ParentToChild);
     let mut router = Router::new(Config::child(US, vec![PARENT]));
     router.handle_link_up(PARENT, LinkOptions::default())?;
     router.handle_link_up(CHILD, LinkOptions::named("child"))?;
