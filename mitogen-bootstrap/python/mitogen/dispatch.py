@@ -172,16 +172,13 @@ class Dispatcher(object):
 
     def reply(self, msg, obj):
         if msg.reply_to:
-            protocol = 2
-            if not msg.src_id:
-                protocol = self.protocol
             try:
                 if isinstance(obj, tuple):
                     # os.uname(), os.stat(), named tuples: plain values under another name.
                     obj = tuple(obj)
-                answer = core.Message.pickled(obj, protocol)
+                answer = core.Message.pickled(obj, msg.src_id and 2 or self.protocol, dst_id=msg.src_id, handle=msg.reply_to)
                 if len(answer.data) > self.router.limit and not isinstance(obj, core.CallError):
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
             except:
                 return self.fail(msg, None)
-            msg.reply(answer)
+            self.router.route(answer)
