@@ -113,6 +113,9 @@ class Dispatcher(object):
         thread = importer.io_thread
         importer.io_thread = get_ident()
         try:
+            if link.queued:
+                # Answers, of which the last call had none.
+                link.flush()
             if select.select([link.fd_in], [], [], HOT)[0]:
                 broker.receive(link)
         except Exception:
