@@ -86,6 +86,9 @@ class Chain(object):
                     data = EMPTY.join(past)
         inner = self.inner
         inner.update(data)
+        if len(data) > 2047:
+            # From here on each of its updates, however short, would let other threads run; but not those of a copy.
+            self.inner = inner = inner.copy()
         outer = self.outer.copy()
         outer.update(inner.digest())
         return outer.digest()
