@@ -21,6 +21,7 @@ use crate::router::LogLevel;
 use crate::service::Registry;
 use crate::stats::LinkStats;
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
@@ -219,6 +220,7 @@ impl Shared {
         let signed = self.settings.signed;
         self.apply(|core| core.adopt(&info, wire, stop, signed))?;
         if !self.library.is_empty()
+            && info.dialect == Dialect::Bundles
             && let Some(body) = modules::importer()
         {
             // It may be gone already: whoever calls it is told.

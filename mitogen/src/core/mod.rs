@@ -346,11 +346,12 @@ impl Core {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message) {
+        let dialect = self.contexts.get(link).map(|info| info.dialect).unwrap_or_default();
+        match modules::read_request(message, dialect) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;
-                effects.push(Effect::Ask(Ask::Module { link, name }));
+                effects.push(Effect::Ask(Ask::Module { link, dialect, name }));
             }
             None => {}
         }
