@@ -282,11 +282,13 @@ impl Core {
         self.links.stats(link)
     }
 
-    pub(crate) fn note_modules(&mut self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+    /// Adds to the counters of a link what is not null in `more`.
+    pub(crate) fn note_modules(&mut self, link: ContextId, more: &LinkStats) {
         if let Some(stats) = self.links.stats_mut(link) {
-            stats.modules_sent += modules;
-            stats.module_messages += messages;
-            stats.module_bytes += bytes;
+            stats.modules_sent += more.modules_sent;
+            stats.module_messages += more.module_messages;
+            stats.module_bytes += more.module_bytes;
+            stats.module_time += more.module_time;
         }
     }
 
