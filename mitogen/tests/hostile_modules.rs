@@ -6,6 +6,8 @@ mod common;
 use common::interpreters;
 use mitogen::{Context, Error, Local, Router, Value};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PROBE: &str = "\
 import sys
@@ -189,7 +191,7 @@ async fn a_flood_of_names_and_names_without_end_cost_nothing_lasting() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_vanishes_or_changes_is_what_it_is_when_it_is_read() {
     let root = tempfile::tempdir().expect("a directory");
     write(root.path(), "pack/__init__.py", b"");
@@ -221,31 +223,27 @@ async fn what_vanishes_or_changes_is_what_it_is_when_it_is_read() {
         assert_eq!(changed, 400);
 
         // One version or the other, never a mixture.
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for version in 0.. {
-                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        break;
-                    }
-                    let text = format!("def f():\n    return {}\n", [7, 7_000_000][version % 2]);
-                    for number in 5..20 {
-                        write(root.path(), "new", text.as_bytes());
-                        std::fs::rename(root.path().join("new"), place(&format!("m{number}.py")))
-                            .expect("it is replaced");
-                    }
-                }
-            });
-            let calls = async {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (seen, folder) = (Arc::clone(&stop), root.path().to_owned());
+        let writer = std::thread::spawn(move || {
+            let mut version = 0;
+            while !seen.load(Ordering::Relaxed) {
+                version += 1;
+                let text = format!("def f():\n    return {}\n", [7, 7_000_000][version % 2]);
                 for number in 5..20 {
-                    let function = format!("pack.m{number}.f");
-                    let value: i64 = context.call(&function, ()).await.expect("a version");
-                    assert!([1, 7, 7_000_000].contains(&value), "{value}");
+                    write(&folder, "new", text.as_bytes());
+                    let old = folder.join(format!("pack/m{number}.py"));
+                    std::fs::rename(folder.join("new"), old).expect("it is replaced");
                 }
-            };
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(calls));
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
         });
+        for number in 5..20 {
+            let function = format!("pack.m{number}.f");
+            let value: i64 = context.call(&function, ()).await.expect("a version");
+            assert!([1, 7, 7_000_000].contains(&value), "{value}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().expect("it ends");
         std::fs::remove_dir(place("m2.py")).expect("it is removed");
         context.shutdown().await.expect("it ends");
     }
