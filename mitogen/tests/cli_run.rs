@@ -49,8 +49,8 @@ fn a_program_runs_where_nothing_of_it_is() {
 fn a_program_runs_on_every_python() {
     let root = program();
     for python in common::interpreters() {
-        let target = format!("local?python={}", python.display());
-        let args = ["-t", &target, "run", "--path", "lib", "program.py", "main", "20", "--kw", "y=1"];
+        let python = python.to_string_lossy();
+        let args = ["--python", &python, "run", "--path", "lib", "program.py", "main", "20", "--kw", "y=1"];
         let output = mitogen(root.path(), &args);
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "42", "{output:?}");
     }

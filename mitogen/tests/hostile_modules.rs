@@ -175,12 +175,14 @@ async fn a_flood_of_names_and_names_without_end_cost_nothing_lasting() {
     write(root.path(), "probe.py", PROBE.as_bytes());
     write(root.path(), "sound.py", b"def f():\n    return 8\n");
     let router = Router::builder().module_path(root.path()).build().expect("a router");
-    for python in interpreters() {
+    let mut pythons = interpreters();
+    let oldest = pythons.swap_remove(0);
+    for python in [Some(oldest), pythons.pop()].into_iter().flatten() {
         let context = common::connect(&router, &python).await;
         let failed: i64 = context.call("probe.long_name", ()).await.expect("an answer");
         assert_eq!(failed, 2, "{}", python.display());
         // The second flood has names of ten million letters.
-        for (count, size) in [(5_000, 0), (3, 10_000_000)] {
+        for (count, size) in [(5_000, 0), (2, 10_000_000)] {
             let _: Value = context.call("probe.flood", (count, size)).await.expect("they are sent");
         }
         let stats = context.stats().expect("counters");

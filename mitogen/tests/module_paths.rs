@@ -25,10 +25,10 @@ def members(package):
     __import__(package)
     return sorted([str(member[1]) for member in pkgutil.iter_modules(sys.modules[package].__path__)])
 def resource(package, name):
-    try:
-        from importlib.resources import files
-    except ImportError:
+    # Python 3.9 has `files`, and asks no loader there.
+    if sys.version_info < (3, 10):
         return data(package, name)
+    from importlib.resources import files
     return files(package).joinpath(name).read_text()
 ";
 
