@@ -148,7 +148,11 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
     let known = || Method::names().iter().copied().filter(|name| *name != "custom");
     if !known().any(|name| name == hop.method) {
         let names: Vec<&str> = known().chain(methods.names()).collect();
-        return Err(format!("there is no method `{}`; available: {}", hop.method, names.join(", ")));
+        let advice = match hop.argument {
+            None => format!("; if it is a host, write ssh:{}", hop.method),
+            Some(_) => String::new(),
+        };
+        return Err(format!("there is no method `{}`; available: {}{advice}", hop.method, names.join(", ")));
     }
     match (hop.method.as_str(), &hop.argument) {
         ("local", Some(_)) => return Err("`local` takes no argument".to_owned()),
