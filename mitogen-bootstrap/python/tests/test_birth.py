@@ -23,6 +23,19 @@ def boom(text='why'):
 def leave(code):
     sys.exit(code)
 
+class Mute(Exception):
+    def __repr__(self):
+        sys.exit(3)
+    __str__ = __repr__
+
+def mute():
+    raise Mute()
+
+def forget_finders():
+    del sys.meta_path[:], sys.path[:], sys.path_hooks[:]
+    sys.path_importer_cache.clear()
+    import colorsys
+
 def interrupt():
     raise KeyboardInterrupt()
 
@@ -279,6 +292,19 @@ class Calls(Case):
         self.c.send(handle=first.reply_to, reply_to=core.IS_DEAD)
         self.assertEqual(self.c.answer(call), -signal.SIGKILL)
         self.assertRaises(OSError, os.kill, int(second.data[1:]), 0)
+
+
+class Wicked(Case):
+    def test_an_exception_that_ends_the_interpreter_when_it_is_shown_is_a_call_error(self):
+        c = self.child()
+        self.assertTrue('Mute' in self.fails(c, 'fixture:mute'))
+        self.assertEqual(c.call('os:getpid'), c.proc.pid)
+
+    def test_a_context_without_imports_still_answers(self):
+        c = self.child()
+        c.call('fixture:echo')
+        self.assertTrue('Error' in self.fails(c, 'fixture:forget_finders'))
+        self.assertEqual(c.call('os:getpid'), c.proc.pid)
 
 
 class Limits(Case):
