@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::sh::{self, Result, fail};
 use crate::steps::{Counts, Runner, Steps, count_line};
 use crate::testbed::Testbed;
-use crate::{fuzz, python, size, skips, system, tidy};
+use crate::{fuzz, libraries, python, size, skips, system, tidy};
 
 /// The options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -72,6 +72,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         agent(&root, &mut steps);
     }
     if args.wants(Part::Rust) {
+        if !args.no_setup {
+            // Without a network there are none: that is this machine's fault, and the tests that want them say so.
+            match libraries::prepare(&root) {
+                Ok(()) => drop(steps.step("libraries from PyPI", || Ok(Counts::ONE))),
+                Err(why) => steps.skip("libraries from PyPI", true, &why.to_string()),
+            }
+        }
         match set_up {
             Ok(()) => with_testbed(&root, args, &mut steps),
             Err(why) => {
