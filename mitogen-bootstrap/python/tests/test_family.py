@@ -1,7 +1,9 @@
 """Births behind births: plans carried out by contexts, calls through them, and what is left when one of them dies."""
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import unittest
 
@@ -452,9 +454,14 @@ else:
 
     def test_the_tools_words_after_the_birth(self):
         c = self.child({'log_level': 10})
-        script = '(sleep .5; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -Sc "%s" 2>/dev/null' % (sys.executable, harness.SCRIPT_PY)
+        place = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, place)
+        born = os.path.join(place, 'born')
+        script = '(while ! [ -e %s ]; do sleep .05; done; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -Sc "%s" 2>/dev/null' % (
+            born, sys.executable, harness.SCRIPT_PY)
         self.born(c.bear(2, [1, 0], argv=['sh', '-c', script], wiring=T('prompt')))
-        end = time.time() + 5
+        open(born, 'w').close()
+        end = time.time() + 20
         while len([r for r in c.logs if r[0] == 'mitogen.tool']) < 2 and time.time() < end:
             c.call('fixture:hang', .1)
         self.assertEqual(sorted(text for name, _, text in c.logs if name == 'mitogen.tool'), ['error', 'late'])
