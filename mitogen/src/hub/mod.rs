@@ -1,6 +1,6 @@
 //! What lies behind the router's lock: the machine, and what the facade keeps beside it.
 //!
-//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Core::drain`] carries
+//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Hub::drain`] carries
 //! its outputs out as far as that is possible under the lock, and notes the rest as [`Effect`]s.
 //!
 //! ```text
@@ -40,7 +40,7 @@ pub(crate) use waiters::{Reply, Waiter};
 const CANCEL_PLAN: Handle = Handle(203);
 
 /// One router's state. Only ever touched under its lock.
-pub(crate) struct Core {
+pub(crate) struct Hub {
     machine: mitogen_router::Router,
     links: Links,
     contexts: Contexts,
@@ -49,15 +49,15 @@ pub(crate) struct Core {
     closed: bool,
 }
 
-impl Core {
-    pub(crate) fn new(config: Config) -> Core {
+impl Hub {
+    pub(crate) fn new(config: Config) -> Hub {
         let mut machine = mitogen_router::Router::new(config);
         for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
                 .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
         }
-        Core {
+        Hub {
             machine,
             links: Links::default(),
             contexts: Contexts::default(),
@@ -117,17 +117,28 @@ impl Core {
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
-    /// where the attempt's answer comes.
-    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) {
+    /// where the attempt's answer comes. Returns where it is told whether the attempt was ended, if that
+    /// was asked for.
+    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) -> Option<oneshot::Receiver<Reply>> {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if let Some(via) = self.contexts.give_up(id) {
-            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
-            if !self.waiters.abandon(reply, id) {
-                self.finish_attempt(id);
-            }
+            return None;
         }
+        let told = self.cancel(id);
+        if told.is_some() && !self.waiters.abandon(reply, id) {
+            self.finish_attempt(id);
+        }
+        told
+    }
+
+    /// Has whoever is to start a context end the attempt, as long as it is under way.
+    pub(crate) fn cancel(&mut self, id: ContextId) -> Option<oneshot::Receiver<Reply>> {
+        let via = self.contexts.give_up(id)?;
+        let (sender, receiver) = oneshot::channel();
+        let body = (Encoding::Implied, Bytes::from(id.0.to_string()));
+        self.request(via, CANCEL_PLAN, body, sender);
+        Some(receiver)
     }
 
     /// Asks a context to end, once; unless it has detached.
@@ -306,8 +317,8 @@ impl Core {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
-                Output::Detaching { link } => {
-                    if let Some(info) = self.contexts.get(link) {
+                Output::Detaching { context } => {
+                    if let Some(info) = self.contexts.get(context) {
                         info.set_detached(true);
                     }
                 }
