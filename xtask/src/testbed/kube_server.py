@@ -83,11 +83,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.execute(query)
 
     def do_POST(self):
-        self.refuse(400, 'BadRequest', 'only WebSockets are spoken here')
+        """What an older kubectl would use; a newer one tries it when it was refused, and shows that answer."""
+        self.do_GET()
 
     def execute(self, query):
         if self.headers.get('Upgrade', '').lower() != 'websocket':
-            return self.do_POST()
+            return self.refuse(400, 'BadRequest', 'only WebSockets are spoken here')
         offered = [text.strip() for text in self.headers.get('Sec-WebSocket-Protocol', '').split(',')]
         protocol = [text for text in ('v5.channel.k8s.io', 'v4.channel.k8s.io') if text in offered][0]
         key = hashlib.sha1((self.headers['Sec-WebSocket-Key'] + ACCEPT).encode()).digest()

@@ -105,7 +105,8 @@ impl Place {
         let client = self.file("bin/lxc");
         let dir = self.dir.display();
         let script = format!(
-            "#!/bin/sh\nexport LXD_DIR=\"${{LXD_DIR-{dir}/state}}\" HOME={dir}/home\nexec /usr/bin/lxc \"$@\"\n"
+            "#!/bin/sh\nexport LXD_DIR=\"${{LXD_DIR-{dir}/state}}\" \
+             LXD_CONF=\"${{LXD_CONF-{dir}/home}}\"\nexec /usr/bin/lxc \"$@\"\n"
         );
         sh::write(&client, script, 0o755)?;
         Ok(client.display().to_string())

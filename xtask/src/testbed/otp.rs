@@ -14,7 +14,8 @@ const MARK: &str = "# mitogen-testbed";
 /// The key of all codes (RFC 4226's own): counters, not times, so that each code is good for one login.
 const KEY: &str = "3132333435363738393031323334353637383930";
 /// Who has codes. The last wants no password.
-const ACCOUNTS: &[&str] = &["tb_otp", "tb_otpvia", "tb_sudootp", "tb_target", "tb_doasotp", "tb_otpkey"];
+const ACCOUNTS: &[&str] =
+    &["tb_otp", "tb_otpvia", "tb_otpcli", "tb_sudootp", "tb_target", "tb_doasotp", "tb_otpkey"];
 
 /// The PAM service and its codes.
 pub(super) struct Otp;
@@ -37,11 +38,12 @@ session required pam_permit.so
             codes.display()
         );
         sh::write(&service, rules, 0o644)?;
-        let lines = || ACCOUNTS.iter().map(|name| format!("HOTP {name} - {KEY}\n")).collect::<String>();
+        let lines: String = ACCOUNTS.iter().map(|name| format!("HOTP {name} - {KEY}\n")).collect();
         // The counters in it go on: a code is good once.
         let known = fs::read_to_string(&codes).unwrap_or_default();
-        if !ACCOUNTS.iter().all(|name| known.contains(&format!(" {name} "))) {
-            sh::write(&codes, lines(), 0o600)?;
+        let names: Vec<&str> = known.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        if !ACCOUNTS.iter().all(|name| names.contains(name)) {
+            sh::write(&codes, lines, 0o600)?;
         }
         Ok(vec![
             ("MITOGEN_TESTBED_OATH".into(), codes.display().to_string()),

@@ -96,7 +96,7 @@ MaxStartups 300:30:600
 MaxSessions 500
 Subsystem sftp internal-sftp
 LogLevel VERBOSE
-Match User tb_otp,tb_otpvia
+Match User tb_otp,tb_otpvia,tb_otpcli
   AuthenticationMethods keyboard-interactive
 Match User tb_otpkey
   AuthenticationMethods publickey,keyboard-interactive

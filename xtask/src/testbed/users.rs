@@ -45,6 +45,7 @@ const ACCOUNTS: &[(&str, &[&str])] = &[
     ("tb_gone", &["/bin/bash"]),
     ("tb_locked", &["/bin/bash"]),
     ("tb_otp", &["/bin/bash"]),
+    ("tb_otpcli", &["/bin/bash"]),
     ("tb_otpvia", &["/bin/bash"]),
     ("tb_otpkey", &["/bin/bash"]),
     ("tb_sudootp", &["/bin/bash"]),

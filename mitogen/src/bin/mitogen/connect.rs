@@ -9,7 +9,7 @@ use crate::{
     range,
     target::{Destination, Hop, Malformed, SLASH, Target},
 };
-use mitogen::{HostKeys, Method, OptionValue, Ssh};
+use mitogen::{Credential, Method, OptionValue};
 use std::{
     io::{self, Read},
     path::Path,
@@ -26,6 +26,8 @@ pub(crate) struct Passwords<'a> {
     pub(crate) login: Option<&'a Password>,
     /// For becoming another user: sudo, su, doas.
     pub(crate) become_: Option<&'a Password>,
+    /// For those of either that want more than a password.
+    pub(crate) second: Option<&'a Credential>,
 }
 
 /// Options that a target must not name: others would read them in the list of processes.
@@ -123,19 +125,26 @@ fn method(
         });
     }
     check(hop, methods)?;
-    if hop.method == "ssh" && hop.options.iter().all(|(key, _)| key == "python") {
-        let destination: Destination =
-            hop.argument.as_deref().unwrap_or_default().parse().map_err(|why: Malformed| why.to_string())?;
-        return Ok(ssh(&destination, python, common, passwords.login).connect_timeout(timeout).into());
-    }
     let mut options: Vec<(&str, OptionValue)> = vec![("connect_timeout", timeout.as_secs_f64().into())];
     options.extend(hop.argument.as_deref().map(|argument| ("argument", argument.into())));
     options.extend(python.as_deref().map(|python| ("python", python.into())));
-    let password = match hop.method.as_str() {
-        "sudo" | "su" | "doas" => passwords.become_,
-        _ => None,
-    };
-    options.extend(password.map(|password| ("password", OptionValue::Secret(password.expose().into()))));
+    let secret = |password: &Password| OptionValue::Secret(password.expose().into());
+    let second = || passwords.second.map(|second| ("second_factor", OptionValue::Secret(second.clone())));
+    match hop.method.as_str() {
+        "ssh" => {
+            options.extend(of_ssh(hop, common)?);
+            options.extend(passwords.login.map(|password| ("password", secret(password))));
+            options.extend(second());
+        }
+        "sudo" | "su" | "doas" => {
+            // What is asked first is the password, and without one it is no question for a code.
+            if let Some(password) = passwords.become_ {
+                options.push(("password", secret(password)));
+                options.extend(second());
+            }
+        }
+        _ => {}
+    }
     let own = hop.options.iter().filter(|(key, _)| key != "python");
     let own: Vec<(String, &str)> = own.map(|(key, value)| (key.replace('-', "_"), value.as_str())).collect();
     options.extend(own.iter().map(|(key, value)| (key.as_str(), (*value).into())));
@@ -163,7 +172,7 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
     }
     let secret = hop.options.iter().find(|(key, _)| SECRETS.contains(&key.replace('-', "_").as_str()));
     if let Some((key, _)) = secret {
-        let options = "--ask-pass, --ask-become-pass and the like";
+        let options = "--ask-pass, --ask-become-pass, --ask-second-factor and the like";
         return Err(format!(
             "`{key}` is nothing for a command line, which others can read: there are {options}"
         ));
@@ -171,34 +180,26 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
     Ok(())
 }
 
-fn ssh(to: &Destination, python: Option<String>, common: &Common, password: Option<&Password>) -> Ssh {
-    let mut ssh = Ssh::new(&to.host);
-    if let Some(user) = &to.user {
-        ssh = ssh.user(user);
-    }
-    if let Some(port) = to.port {
-        ssh = ssh.port(port);
-    }
-    if let Some(python) = python {
-        ssh = ssh.python(python);
-    }
-    if let Some(password) = password {
-        ssh = ssh.password(password.expose());
-    }
-    if let Some(file) = &common.ssh_config {
-        ssh = ssh.config(file.display().to_string());
-    }
-    if let Some(file) = &common.identity {
-        ssh = ssh.identity(file.display().to_string());
-    }
-    for option in &common.ssh_option {
-        ssh = ssh.option(option);
-    }
-    ssh.host_keys(match common.host_keys {
-        None | Some(HostKeyPolicy::Enforce) => HostKeys::Enforce,
-        Some(HostKeyPolicy::AcceptNew) => HostKeys::AcceptNew,
-        Some(HostKeyPolicy::Ignore) => HostKeys::Ignore,
-    })
+/// What the options for all targets say of ssh. Those of the target itself come behind them, and win.
+fn of_ssh<'a>(hop: &Hop, common: &'a Common) -> Result<Vec<(&'a str, OptionValue)>, String> {
+    hop.argument
+        .as_deref()
+        .unwrap_or_default()
+        .parse::<Destination>()
+        .map_err(|why: Malformed| why.to_string())?;
+    let path = |path: &std::path::PathBuf| OptionValue::Text(path.display().to_string());
+    let mut options = Vec::new();
+    options.extend(common.ssh_config.as_ref().map(|file| ("ssh_config", path(file))));
+    options.extend(common.identity.as_ref().map(|file| ("identity_file", path(file))));
+    let words: Vec<String> = common.ssh_option.iter().map(|option| format!("-o{option}")).collect();
+    options.push(("ssh_args", OptionValue::List(words)));
+    let policy = match common.host_keys {
+        None | Some(HostKeyPolicy::Enforce) => "enforce",
+        Some(HostKeyPolicy::AcceptNew) => "accept-new",
+        Some(HostKeyPolicy::Ignore) => "ignore",
+    };
+    options.push(("check_host_keys", policy.into()));
+    Ok(options)
 }
 
 #[cfg(test)]
