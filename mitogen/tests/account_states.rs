@@ -10,7 +10,9 @@ use mitogen::{Credential, Doas, FailureKind, Method, Phase, Ssh, Su, Sudo};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-const LANGUAGES: [&str; 3] = ["", "LC_ALL=de_DE.UTF-8 LANGUAGE=de", "LC_ALL=zh_CN.UTF-8"];
+/// Environments of tools; `LANGUAGE` is what the method says.
+const LANGUAGES: [&str; 3] =
+    ["", "LC_ALL=de_DE.UTF-8 LANGUAGE=$LANGUAGE", "LC_ALL=zh_CN.UTF-8 LANGUAGE=$LANGUAGE"];
 
 on_testbed!(accounts_that_cannot_be_used_are_told_apart_in_any_language, bed, async {
     let each = LANGUAGES.map(async |language| {
@@ -51,7 +53,7 @@ on_testbed!(a_locked_account_is_one_whose_password_is_wrong, bed, async {
 });
 
 on_testbed!(the_language_of_programs_in_the_context_is_the_account_s, bed, async {
-    let sudo = bed.tool("sudo", "tb_sudo", "LC_ALL=de_DE.UTF-8");
+    let sudo = bed.tool("sudo", "tb_sudo", LANGUAGES[1]);
     let context = bed.router.connect(Sudo::new().sudo_path(sudo)).await.expect("root");
     let no_such_file =
         context.exec(mitogen::Command::new("sudo").arg("-u").arg("no-such-user").arg("id")).await;
