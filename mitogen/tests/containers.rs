@@ -222,6 +222,11 @@ async fn docker_s_client() {
     let done = async {
         is_at(&router, docker("tb"), "tb-podman").await;
         is_at(&router, docker("tb").user("user1"), "tb-podman").await;
+        let image = Docker::image("localhost/tb:std").args(["-H", &socket]);
+        let context = router.connect(image).await.expect("a container of an image");
+        let name = host(&context).await;
+        context.shutdown().await.expect("an orderly end");
+        common::wait_for("the container to go", || !names_of_containers(&bed).contains(&name));
         fails(&router, docker("no-such-container"), FailureKind::TargetMissing).await;
         fails(&router, docker(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
         let setns = |name: &str| {
@@ -280,6 +285,27 @@ async fn namespaces_of_a_process() {
     fails(&router, machine("no-such-machine"), FailureKind::TargetMissing).await;
     fails(&router, Setns::pid(4_000_000), FailureKind::TargetMissing).await;
     fails(&router, Setns::pid(pid).args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_wire_that_takes_its_time() {
+    let Some(bed) = testbed("a_wire_that_takes_its_time", "SLOW_SSH") else { return };
+    let router = router();
+    let ssh = Ssh::new("slow").config(&bed["SSH_CONFIG"]).ssh_path(&bed["SLOW_SSH"]);
+    let far = router.connect(ssh).await.expect("ssh");
+    let root = far.connect(Sudo::new()).await.expect("sudo");
+    let inner = root.connect(mitogen::Local::new()).await.expect("local");
+    let start = std::time::Instant::now();
+    assert_eq!(inner.call::<u32>("os.geteuid", ()).await.expect("a call"), 0);
+    // Both ways: else it is no slow wire that this has come by.
+    let each_way = bed["SLOW_MS"].parse().expect("a number");
+    assert!(start.elapsed() >= 2 * Duration::from_millis(each_way), "{:?}", start.elapsed());
+    let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
+    let sent = mitogen::Value::Bytes(bytes.clone().into());
+    let empty = mitogen::Value::Bytes(Vec::new().into());
+    let back: mitogen::Value = inner.call("operator.concat", (sent, empty)).await.expect("an echo");
+    assert_eq!(back.as_bytes(), Some(&bytes[..]));
     router.shutdown().await.expect("an orderly end");
 }
 

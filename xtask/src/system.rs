@@ -26,6 +26,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libpam-oath", "logins that want a code behind the password"),
     ("oathtool", "those codes"),
     ("libpam0g-dev", "to build sudo-rs, which comes with newer systems only"),
+    ("iproute2", "a network with a slow wire in it"),
     ("procps", "ps, by which tests see what a context looks like from outside"),
 ];
 

@@ -10,6 +10,7 @@ mod containers;
 mod daemon;
 mod kube;
 mod lxd;
+mod net;
 mod otp;
 mod pyenv;
 mod shared;
@@ -58,6 +59,7 @@ const PARTS: &[&dyn Part] = &[
     &containers::Containers,
     &lxd::Lxd,
     &kube::Kube,
+    &net::Net,
 ];
 
 /// The file that says that a test run started this testbed, and not a person.

@@ -114,6 +114,14 @@ Match User tb_sftp
     )
 }
 
+/// The first server's configuration, for one that listens elsewhere.
+pub(super) fn far_server_config(bed: &Testbed, address: &str, pid_file: &Path) -> String {
+    let dir = bed.dir().join("ssh");
+    server_config(&dir, 1, 22)
+        .replace("127.0.0.1", address)
+        .replace(&dir.join("sshd1.pid").display().to_string(), &pid_file.display().to_string())
+}
+
 /// Starts server `n` unless it runs; returns its port. A port that was free when asked for may be taken a moment
 /// later by somebody else, so several are tried.
 fn server(dir: &Path, n: u32) -> Result<u16> {
@@ -178,6 +186,10 @@ fn client_config(dir: &Path, [port1, port2, port3]: [u16; 3]) -> String {
   HostKeyAlias tb2
   User tb_dash
   ProxyJump tb_bash
+Host slow
+  HostName 10.78.0.2
+  HostKeyAlias tb1
+  User tb_sudo
 Host inetd
   HostName inetd
   HostKeyAlias tb1
