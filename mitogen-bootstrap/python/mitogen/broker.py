@@ -64,11 +64,10 @@ class Broker(object):
                 for fn in self.at_end:
                     fn()
             finally:
-                # As upstream's end. A handler may swallow it.
-                pid = os.getpid()
-                os.kill(pid, 15)
+                # As upstream's end. A handler may swallow it, and the first process of a container hears no signals of its own.
+                os.kill(os.getpid(), 15)
                 time.sleep(.5)
-                os.kill(pid, 9)
+                os._exit(9)
 
     def loop(self):
         link = self.router.parent

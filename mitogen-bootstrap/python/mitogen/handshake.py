@@ -168,7 +168,7 @@ class Handshake(object):
                 continue
             # What it had was sent: a later one for the same question may have another.
             asked = secret['source'], prompts
-            if index in self.sent and value is not True:
+            if index in self.sent and (value is not True or self.has_another(index)):
                 continue
             if value is None or value is True and text in self.fetched:
                 break
@@ -181,6 +181,10 @@ class Handshake(object):
             if not quiet and not asked:
                 return None
         self.reason = 'asked'
+
+    def has_another(self, index):
+        key = lambda secret: (secret['source'], secret['prompt'], secret.get('more'))
+        return [True for later in self.secrets[index + 1:] if key(later) == key(self.secrets[index])]
 
     def send(self, index, value):
         if index not in self.sent:

@@ -26,7 +26,7 @@ impl Handshake {
         if phase <= Phase::Interpreter
             && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
         {
-            return match (kind, self.last_sent.clone()) {
+            return match (kind, self.all_sent()) {
                 (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
                     let advice = format!("check the {name}, and what else the host demands");
                     self.fail(FailureKind::WrongSecret(name), Some(advice));

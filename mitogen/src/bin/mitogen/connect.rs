@@ -9,7 +9,7 @@ use crate::{
     range,
     target::{Destination, Hop, Malformed, SLASH, Target},
 };
-use mitogen::{Method, OptionValue};
+use mitogen::{Credential, Method, OptionValue};
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ pub(crate) struct Passwords<'a> {
     pub(crate) login: Option<&'a Password>,
     /// For becoming another user: sudo, su, doas.
     pub(crate) become_: Option<&'a Password>,
+    /// For those of either that want more than a password.
+    pub(crate) second: Option<&'a Credential>,
 }
 
 /// Options that a target must not name: others would read them in the list of processes.
@@ -143,6 +145,9 @@ fn method(
         _ => None,
     };
     options.extend(password.map(|password| ("password", OptionValue::Secret(password.expose().into()))));
+    // What sudo and the like ask first is the password, and without one it is no question for a code.
+    let second = passwords.second.filter(|_| password.is_some() || hop.method == "ssh");
+    options.extend(second.map(|second| ("second_factor", OptionValue::Secret(second.clone()))));
     // What the hop itself says comes last, and counts.
     let own = hop.options.iter().filter(|(key, _)| key != "python");
     let own: Vec<(String, &str)> = own.map(|(key, value)| (key.replace('-', "_"), value.as_str())).collect();
@@ -197,7 +202,7 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
     }
     let secret = hop.options.iter().find(|(key, _)| SECRETS.contains(&key.replace('-', "_").as_str()));
     if let Some((key, _)) = secret {
-        let options = "--ask-pass, --ask-become-pass and the like";
+        let options = "--ask-pass, --ask-become-pass, --ask-second-factor and the like";
         return Err(format!(
             "`{key}` is nothing for a command line, which others can read: there are {options}"
         ));

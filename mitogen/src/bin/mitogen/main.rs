@@ -29,6 +29,7 @@ mod outcome;
 mod password;
 mod range;
 mod report;
+mod second;
 mod target;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
@@ -129,7 +130,12 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         let become_ =
             password("--ask-become-pass", common.ask_become_pass, file, "Password of sudo, su or doas: ")
                 .await?;
-        let passwords = Passwords { login: login.as_ref(), become_: become_.as_ref() };
+        let second = match &common.second_factor_command {
+            Some(command) => Some(second::from_command(command)),
+            None => common.ask_second_factor.then(second::from_terminal),
+        };
+        let passwords =
+            Passwords { login: login.as_ref(), become_: become_.as_ref(), second: second.as_ref() };
         let interrupt = interrupt::Interrupt::watch();
         let router = modules(mitogen::Router::builder().signed(!common.unsigned), &common, script.as_deref())
             .build()
