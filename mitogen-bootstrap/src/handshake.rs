@@ -131,8 +131,8 @@ pub struct Handshake {
     hint: Option<String>,
     lines: Lines,
     question: Question,
-    /// The secret that a refusal is about.
-    last_sent: Option<SecretName>,
+    /// The secrets that a refusal may be about, in the order of sending.
+    sent: Vec<SecretName>,
     exit: Option<Exit>,
     /// Whether the shell has said that it found no interpreter.
     found_nothing: bool,
@@ -166,7 +166,7 @@ impl Handshake {
             hint: plan.hint.clone(),
             lines: Lines::default(),
             question: Question::Open,
-            last_sent: None,
+            sent: Vec::new(),
             exit: None,
             found_nothing: false,
             open: Open {

@@ -1,13 +1,14 @@
 //! Names of modules: what a context may ask for at all.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A dotted name, of which every part is a Python identifier.
 ///
 /// No path, no NUL, no blank can be in it. It is compared byte for byte: of letters that look alike each
 /// is itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ModuleName(String);
+pub struct ModuleName(Arc<str>);
 
 /// Why a text is no name of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,7 @@ impl ModuleName {
             return Err(NameError::TooLong { len: text.len() });
         }
         match text.split('.').all(is_identifier) {
-            true => Ok(ModuleName(text.to_owned())),
+            true => Ok(ModuleName(text.into())),
             false => Err(NameError::NotIdentifier),
         }
     }
@@ -49,7 +50,7 @@ impl ModuleName {
 
     /// The package that it is a member of.
     pub fn parent(&self) -> Option<ModuleName> {
-        self.0.rsplit_once('.').map(|(parent, _)| ModuleName(parent.to_owned()))
+        self.0.rsplit_once('.').map(|(parent, _)| ModuleName(parent.into()))
     }
 
     /// Its last part.
@@ -80,12 +81,12 @@ impl ModuleName {
     /// Itself and all packages around it, the outermost first.
     pub fn prefixes(&self) -> impl Iterator<Item = ModuleName> + '_ {
         let dots = self.0.match_indices('.').map(|(at, _)| at);
-        dots.chain([self.0.len()]).map(|end| ModuleName(self.0[..end].to_owned()))
+        dots.chain([self.0.len()]).map(|end| ModuleName(self.0[..end].into()))
     }
 
     /// Whether it is `package` or lies within it.
     pub fn is_within(&self, package: &ModuleName) -> bool {
-        let rest = self.0.strip_prefix(&package.0);
+        let rest = self.0.strip_prefix(&*package.0);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }

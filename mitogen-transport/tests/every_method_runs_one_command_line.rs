@@ -1,22 +1,29 @@
 //! What each method runs, word by word. The boot command itself is shown as one word.
 
+use mitogen_bootstrap::plan::EnvChange;
 use mitogen_transport::{
     Buildah, Custom, Doas, Docker, HostKeys, Incus, Jail, Kubectl, Local, Lxc, Lxd, Method, OptionValue,
     Podman, Setns, Ssh, Su, Sudo,
 };
 
 /// The command line with a named interpreter, in which the boot command is `BOOT`, quoted for a shell `exec BOOT`,
-/// and sudo's random number `NONCE`.
+/// that of a tool that was told its language `BOOT'`, and sudo's random number `NONCE`.
 fn argv(method: impl Into<Method>) -> String {
     let method = method.into();
     let boot = Local::new().python("py").plan().argv;
-    let line = boot.iter().map(|word| mitogen_transport::quote::word(word)).collect::<Vec<_>>().join(" ");
-    let mut words = method.plan().argv;
+    let told = [&boot[..2], &[format!("unset LANGUAGE;{}", boot[2])], &boot[3..]].concat();
+    let line = |boot: &[String]| {
+        boot.iter().map(|word| mitogen_transport::quote::word(word)).collect::<Vec<_>>().join(" ")
+    };
+    let plan = method.plan();
+    let tells = plan.env.contains(&EnvChange::Set("LANGUAGE".into(), "C".into()));
+    let (boot, name) = if tells { (told, "BOOT'") } else { (boot, "BOOT") };
+    let mut words = plan.argv;
     if let Some(at) = words.windows(boot.len()).position(|window| window == boot) {
-        words.splice(at..at + boot.len(), ["BOOT".to_owned()]);
+        words.splice(at..at + boot.len(), [name.to_owned()]);
     }
     let shown = words.iter().map(|word| {
-        let word = word.replace(&line, "BOOT");
+        let word = word.replace(&line(&boot), name);
         let nonce = word.strip_prefix("mitogen-").is_some_and(|rest| rest.len() == 17 && rest.ends_with(':'));
         let word = if nonce { "NONCE".to_owned() } else { word };
         if word.is_empty() || word.contains(' ') { format!("[{word}]") } else { word }
@@ -27,9 +34,9 @@ fn argv(method: impl Into<Method>) -> String {
 #[test]
 fn accounts() {
     assert_eq!(argv(Local::new().python("py")), "BOOT");
-    assert_eq!(argv(Sudo::new().python("py")), "sudo -u root -p NONCE -- BOOT");
-    assert_eq!(argv(Sudo::new().user("bob").password("x").python("py")), "sudo -u bob -p NONCE -- BOOT");
-    assert_eq!(argv(Sudo::new().terminal(false).python("py")), "sudo -u root -n -- BOOT");
+    assert_eq!(argv(Sudo::new().python("py")), "sudo -u root -p NONCE -- BOOT'");
+    assert_eq!(argv(Sudo::new().user("bob").password("x").python("py")), "sudo -u bob -p NONCE -- BOOT'");
+    assert_eq!(argv(Sudo::new().terminal(false).python("py")), "sudo -u root -n -- BOOT'");
     let all = Sudo::new()
         .sudo_path("/opt/sudo")
         .set_home(true)
@@ -37,10 +44,10 @@ fn accounts() {
         .selinux_role("r")
         .selinux_type("t")
         .args(["-g", "wheel"]);
-    assert_eq!(argv(all.python("py")), "/opt/sudo -u root -p NONCE -H -E -r r -t t -g wheel -- BOOT");
+    assert_eq!(argv(all.python("py")), "/opt/sudo -u root -p NONCE -H -E -r r -t t -g wheel -- BOOT'");
     let login = Sudo::new().login(true).python("py").plan().argv;
     assert_eq!(login[5..8], ["-i", "--", "sh"]);
-    assert_eq!(argv(Su::new().python("py")), "su root -c [exec BOOT]");
+    assert_eq!(argv(Su::new().python("py")), "su root -c [exec BOOT']");
     assert_eq!(
         argv(
             Su::new()
@@ -51,12 +58,12 @@ fn accounts() {
                 .su_path("/bin/su")
                 .python("py")
         ),
-        "/bin/su - -s /bin/sh -g x bob -c [exec BOOT]"
+        "/bin/su - -s /bin/sh -g x bob -c [exec BOOT']"
     );
-    assert_eq!(argv(Doas::new().python("py")), "doas -u root -- BOOT");
+    assert_eq!(argv(Doas::new().python("py")), "doas -u root -- BOOT'");
     assert_eq!(
         argv(Doas::new().user("bob").doas_path("/bin/doas").args(["-L"]).python("py")),
-        "/bin/doas -u bob -L -- BOOT"
+        "/bin/doas -u bob -L -- BOOT'"
     );
 }
 
@@ -162,10 +169,10 @@ fn options_by_name_are_the_same_methods() {
     };
     for (name, options, words) in [
         ("local", &[][..], "BOOT"),
-        ("sudo", &[("argument", "bob"), ("set_home", "yes")], "sudo -u bob -p NONCE -H -- BOOT"),
-        ("sudo", &[("username", "bob"), ("sudo_args", "-g wheel")], "sudo -u bob -p NONCE -g wheel -- BOOT"),
-        ("su", &[("argument", "bob"), ("login", "no")], "su bob -c [exec BOOT]"),
-        ("doas", &[("argument", "bob")], "doas -u bob -- BOOT"),
+        ("sudo", &[("argument", "bob"), ("set_home", "yes")], "sudo -u bob -p NONCE -H -- BOOT'"),
+        ("sudo", &[("username", "bob"), ("sudo_args", "-g wheel")], "sudo -u bob -p NONCE -g wheel -- BOOT'"),
+        ("su", &[("argument", "bob"), ("login", "no")], "su bob -c [exec BOOT']"),
+        ("doas", &[("argument", "bob")], "doas -u bob -- BOOT'"),
         ("docker", &[("container", "c"), ("username", "u")], "docker exec --interactive --user u -- c BOOT"),
         ("docker", &[("image", "i")], "docker run --interactive --rm --entrypoint= -- i BOOT"),
         ("podman", &[("argument", "c")], "podman exec --interactive -- c BOOT"),

@@ -136,6 +136,21 @@ fn last_words() -> Vec<(Method, Source, &'static str, i32, FailureKind)> {
             1,
             Kind::AccountUnusable,
         ),
+        (
+            Sudo::new().into(),
+            Stderr,
+            "sudo: account validation failure, is your account locked?\nsudo: a password is required",
+            1,
+            Kind::AccountUnusable,
+        ),
+        (Sudo::new().into(), Stderr, "sudo: interactive authentication is required", 1, needed()),
+        (
+            Doas::new().into(),
+            Terminal,
+            "Your account has expired; please contact your system administrator.\ndoas: Authentication failed",
+            1,
+            Kind::AccountUnusable,
+        ),
         (Sudo::new().into(), Stderr, "sudo: 1 incorrect password attempt", 1, Kind::AuthRefused),
         (Sudo::new().into(), Stderr, "tb_nosudo 不在 sudoers 文件中。", 1, Kind::NotPermitted),
         (Su::new().into(), Terminal, "su: Authentication failure", 1, Kind::AuthRefused),
@@ -192,6 +207,36 @@ fn last_words() -> Vec<(Method, Source, &'static str, i32, FailureKind)> {
             1,
             Kind::TargetStopped,
         ),
+        (
+            Docker::new("c").into(),
+            Stderr,
+            "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+            1,
+            Kind::NotPermitted,
+        ),
+        (Lxc::new("c").into(), Stderr, "Insufficent privileges to control c", 1, Kind::NotPermitted),
+        (
+            Lxd::new("c").into(),
+            Stderr,
+            "Error: Get \"http://unix.socket/1.0\": dial unix /var/lib/lxd/unix.socket: connect: permission denied",
+            1,
+            Kind::NotPermitted,
+        ),
+        (
+            Kubectl::new("p").into(),
+            Stderr,
+            "Error from server (Forbidden): pods \"p\" is forbidden: User \"x\" cannot create resource \"pods/exec\"",
+            1,
+            Kind::NotPermitted,
+        ),
+        (
+            Jail::new("j").into(),
+            Stderr,
+            "jexec: jail_attach(1): Operation not permitted",
+            1,
+            Kind::NotPermitted,
+        ),
+        (Su::new().into(), Terminal, "su: Permission denied", 1, Kind::NotPermitted),
         (Lxd::new("c").into(), Stderr, "Error: Instance not found", 1, Kind::TargetMissing),
         (Lxd::new("c").into(), Stderr, "Error: Instance is not running", 1, Kind::TargetStopped),
         (
@@ -345,7 +390,48 @@ fn a_second_factor_is_sent_to_the_second_question() {
     assert_eq!(birth.sent, ["pw", "123456"]);
     birth.terminal(&question, false, &[]);
     let kind = birth.failure.expect("a verdict").kind;
-    assert_eq!(kind, FailureKind::WrongSecret(name("second factor")));
+    // Which of the two nobody says.
+    assert_eq!(kind, FailureKind::WrongSecret(name("password or second factor")));
+}
+
+#[test]
+fn a_second_factor_goes_with_a_password_or_alone_given_or_fetched() {
+    let fetched = || Credential::fetch(async |_| None::<String>);
+    let all: [Method; 6] = [
+        Ssh::new("h").password("pw").second_factor("123456").into(),
+        Su::new().password("pw").second_factor("123456").into(),
+        Doas::new().password(fetched()).second_factor(fetched()).into(),
+        Su::new().password(fetched()).second_factor("123456").into(),
+        Ssh::new("h").password("pw").second_factor(fetched()).into(),
+        Ssh::new("h").second_factor("123456").into(),
+    ];
+    for method in all {
+        let alone = !format!("{method:?}").contains("\"password\"");
+        let mut birth = Birth::new(method);
+        let questions = ["Password: ", "One-time password (OATH) for `bob': "];
+        for (question, secret) in questions.iter().zip(["pw", "123456"]).skip(usize::from(alone)) {
+            let fetches = birth.fetches.len();
+            birth.terminal(question, false, &[]);
+            if birth.fetches.len() > fetches {
+                assert_eq!(birth.fetches.last().map(String::as_str), Some(question.trim()));
+                let name = if secret == "pw" { "password" } else { "second factor" };
+                birth.machine.handle_secret(Some(mitogen_transport::Secret::new(name, secret)));
+                birth.drain();
+            }
+            birth.terminal("\r\n", true, &[]);
+        }
+        assert_eq!(birth.sent[..], ["pw", "123456"][usize::from(alone)..], "{:?}", birth.failure);
+        birth.say(Source::Stderr, "bob@h: Permission denied (keyboard-interactive).\n", &[]);
+        let both = if alone { "second factor" } else { "password or second factor" };
+        if birth.plan.hop.starts_with("ssh") {
+            assert_eq!(birth.end(255), FailureKind::WrongSecret(name(both)));
+        } else {
+            birth.terminal("Password: ", false, &[]);
+            let failure = birth.failure.take();
+            // What is fetched may be so again, for another question.
+            assert!(failure.is_none_or(|failure| failure.kind == FailureKind::WrongSecret(name(both))));
+        }
+    }
 }
 
 #[test]

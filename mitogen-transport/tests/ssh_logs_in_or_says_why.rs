@@ -61,10 +61,24 @@ fn password() -> SecretName {
     SecretName("password".into())
 }
 
-with_testbed!(four_login_shells_and_noise, dir, async {
-    for host in ["tb_bash", "tb_dash", "tb_tcsh", "tb_zsh", "tb_noisy"] {
+with_testbed!(five_login_shells_and_noise, dir, async {
+    for host in ["tb_bash", "tb_dash", "tb_tcsh", "tb_zsh", "tb_fish", "tb_noisy"] {
         born(ssh(&dir, host)).await;
     }
+});
+
+with_testbed!(what_ssh_config_says_of_a_host_counts, dir, async {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let config = scratch.path().join("config");
+    let theirs = dir.join("ssh_config");
+    let text = format!(
+        "Match originalhost special exec true\n  HostName 127.0.0.1\n  User tb_zsh\n  HostKeyAlias tb1\n  \
+         Port {}\nMatch all\n  Include {}\n",
+        port(&dir),
+        theirs.display()
+    );
+    std::fs::write(&config, text).expect("written");
+    born(ssh(&dir, "special").config(config.to_string_lossy())).await;
 });
 
 with_testbed!(a_named_interpreter_through_a_shell_that_minds_quotes, dir, async {
@@ -124,11 +138,11 @@ with_testbed!(a_passphrase, dir, async {
     assert_eq!(error.kind, FailureKind::SecretNeeded(SecretName("passphrase".into())), "{error}");
 });
 
-/// The port of the first server, from ssh_config.
+/// The port of the first server, from the testbed's facts.
 fn port(dir: &std::path::Path) -> u16 {
-    let text = std::fs::read_to_string(dir.join("ssh_config")).expect("ssh_config");
-    let line = text.lines().find_map(|l| l.trim().strip_prefix("Port ")).expect("a port");
-    line.trim().parse().expect("a number")
+    let text = std::fs::read_to_string(dir.join("env")).expect("the testbed's facts");
+    let line = text.lines().find_map(|l| l.strip_prefix("MITOGEN_TESTBED_SSH_PORT=")).expect("a port");
+    line.trim_matches('\'').parse().expect("a number")
 }
 
 with_testbed!(host_keys, dir, async {

@@ -1,4 +1,4 @@
-//! lxd, incus, kubectl and jexec cannot be had on every machine: scripts in their place read arguments as these do,
+//! incus and jexec cannot be had where the tests run, lxd and kubectl not everywhere: scripts in their place read arguments as these do,
 //! run the command, and refuse in their words. What a stand-in does not know it refuses too.
 
 mod support;

@@ -1,6 +1,7 @@
 //! What is known of one context. It outlives the context itself, for late errors.
 
 use crate::error::{ContextLabel, Error, LostReason};
+use mitogen_importer::Dialect;
 use mitogen_wire::ContextId;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,8 @@ pub(crate) struct ContextInfo {
     pub(crate) hop: String,
     /// The context that started it; `None` where that is this program.
     pub(crate) parent: Option<Arc<ContextInfo>>,
+    /// How it wants modules: like its parent, unless it is told otherwise.
+    pub(crate) dialect: Dialect,
     /// How many calls it has not answered yet.
     calls: AtomicUsize,
     /// How many bytes their messages have.
@@ -62,6 +65,7 @@ impl ContextInfo {
             id,
             name,
             hop,
+            dialect: parent.as_ref().map(|parent| parent.dialect).unwrap_or_default(),
             parent,
             calls: AtomicUsize::new(0),
             call_bytes: AtomicUsize::new(0),

@@ -21,6 +21,7 @@ use crate::router::LogLevel;
 use crate::service::Registry;
 use crate::stats::LinkStats;
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
@@ -188,8 +189,8 @@ impl Shared {
         self.lock().stats(link)
     }
 
-    pub(crate) fn note_modules(&self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
-        self.apply(|hub| hub.note_modules(link, modules, messages, bytes));
+    pub(crate) fn note_modules(&self, link: ContextId, more: &LinkStats) {
+        self.apply(|hub| hub.note_modules(link, more));
     }
 
     /// A context's name, for the log.
@@ -219,6 +220,7 @@ impl Shared {
         let signed = self.settings.signed;
         self.apply(|hub| hub.adopt(&info, wire, stop, signed))?;
         if !self.library.is_empty()
+            && info.dialect == Dialect::Bundles
             && let Some(body) = modules::importer()
         {
             // It may be gone already: whoever calls it is told.

@@ -1,136 +1,17 @@
 //! Contexts of other accounts, by the real sudo, su and doas: started here and from contexts elsewhere.
 //! `MITOGEN_TESTBED` names the testbed; without it these tests skip themselves, out loud.
 
+#[macro_use]
+mod account_bed;
 mod common;
 
+use account_bed::{check, needed, password, told, wrong};
 use futures_util::future::join_all;
-use mitogen::{
-    ConnectError, Context, Credential, Doas, Error, FailureKind, Method, Phase, Router, SecretName, Ssh, Su,
-    Sudo,
-};
+use mitogen::{Credential, Doas, FailureKind, Method, Phase, Su, Sudo};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// What connects in a second or two, and refuses in three, does neither at the end of this.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn testbed(test: &str) -> Option<PathBuf> {
-    let dir = std::env::var_os("MITOGEN_TESTBED").map(PathBuf::from);
-    match &dir {
-        None => eprintln!("skipped: {test}: MITOGEN_TESTBED does not name a testbed"),
-        Some(dir) => {
-            let facts = std::fs::read_to_string(dir.join("env")).expect("the testbed's facts");
-            assert!(facts.contains("MITOGEN_TESTBED_ACCOUNTS"), "an older testbed: bring it up anew");
-        }
-    }
-    dir
-}
-
-macro_rules! on_testbed {
-    ($name:ident, $bed:ident, $story:expr) => {
-        #[tokio::test]
-        async fn $name() {
-            let Some(dir) = testbed(stringify!($name)) else { return };
-            let $bed = Bed::new(dir);
-            $story.await;
-            $bed.router.shutdown().await.expect("an orderly end");
-        }
-    };
-}
-
-/// A router, and ways to be one of the testbed's accounts.
-struct Bed {
-    dir: PathBuf,
-    router: Router,
-    /// Programs that run others as another account: as root alone can.
-    scratch: tempfile::TempDir,
-}
-
-fn password(account: &str) -> String {
-    format!("pw-{account}")
-}
-
-impl Bed {
-    fn new(dir: PathBuf) -> Bed {
-        let router = Router::builder().connect_timeout(DEADLINE).build().expect("a router");
-        Bed { dir, router, scratch: tempfile::tempdir().expect("a directory") }
-    }
-
-    /// A context of this account, by ssh.
-    async fn account(&self, account: &str) -> Context {
-        let ssh = Ssh::new(account).config(self.dir.join("ssh_config").to_string_lossy());
-        self.router.connect(ssh).await.unwrap_or_else(|error| panic!("{account}: {error}"))
-    }
-
-    /// A program that is `tool`, run by this account with these settings.
-    fn tool(&self, tool: &str, account: &str, environment: &str) -> String {
-        let name = format!("{tool}-{account}-{}", environment.replace([' ', '=', '.'], "-"));
-        let path = self.scratch.path().join(name);
-        let script = format!(
-            "#!/bin/sh\ncd /\nexec setpriv --reuid {account} --regid {account} --init-groups \
-             env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/{account} USER={account} {environment} {tool} \"$@\"\n"
-        );
-        std::fs::write(&path, script).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        path.to_string_lossy().into_owned()
-    }
-
-    /// sudo, as this account would run it here.
-    fn sudo(&self, account: &str) -> Sudo {
-        Sudo::new().sudo_path(self.tool("sudo", account, ""))
-    }
-
-    async fn is(&self, method: impl Into<Method>, user: &str) {
-        let method = method.into();
-        let hop = method.hop();
-        let context = self.router.connect(method).await.unwrap_or_else(|error| panic!("{hop}: {error}"));
-        check(&context, user).await;
-        context.shutdown().await.expect("an orderly end");
-    }
-
-    async fn fails(&self, method: impl Into<Method>) -> Box<ConnectError> {
-        told(self.router.connect(method).await)
-    }
-}
-
-/// Calls something, and something large, so that a terminal in between shows.
-async fn check(context: &Context, user: &str) {
-    let name: String = context.call("getpass.getuser", ()).await.expect("a call");
-    let uid: u32 = context.call("os.geteuid", ()).await.expect("a call");
-    assert_eq!(uid == 0, user == "root", "{name}");
-    let id = context.exec(mitogen::Command::new("id").arg("-un")).await.expect("id").stdout;
-    assert_eq!(String::from_utf8_lossy(&id).trim(), user);
-    // Bytes that a terminal would take for its own, far beyond its line.
-    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let blob = mitogen::Value::Bytes(bytes.clone().into());
-    let back: mitogen::Value = context
-        .call("operator.concat", (blob, mitogen::Value::Bytes(Vec::new().into())))
-        .await
-        .expect("an echo");
-    assert_eq!(back.as_bytes(), Some(&bytes[..]));
-}
-
-fn told(result: Result<Context, Error>) -> Box<ConnectError> {
-    match result {
-        Err(Error::Connect(error)) => {
-            eprintln!("{error}\n");
-            assert!(error.elapsed < DEADLINE - Duration::from_secs(1), "only the deadline ended it");
-            assert!(!format!("{error} {error:?}").contains("pw-tb"), "a secret: {error:?}");
-            error
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn wrong() -> FailureKind {
-    FailureKind::WrongSecret(SecretName("password".into()))
-}
-
-fn needed() -> FailureKind {
-    FailureKind::SecretNeeded(SecretName("password".into()))
-}
 
 on_testbed!(sudo_without_a_password, bed, async {
     for account in ["tb_sudo", "tb_sudotty", "tb_sudopty", "tb_sudolog"] {
@@ -221,10 +102,6 @@ on_testbed!(su_with_and_without_a_password, bed, async {
     assert_eq!(error.kind, FailureKind::NoSuchUser);
     let error = bed.fails(Su::new().user("tb_nologin")).await;
     assert_eq!(error.kind, FailureKind::AccountUnusable);
-    let error = bed.fails(su("").user("tb_gone").password("pw-tb_gone")).await;
-    assert_eq!(error.kind, FailureKind::AccountUnusable);
-    let error = bed.fails(su("").user("tb_expired").password("pw-tb_expired")).await;
-    assert_eq!(error.kind, FailureKind::PasswordExpired);
 });
 
 on_testbed!(doas_with_and_without_a_password, bed, async {

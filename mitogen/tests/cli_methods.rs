@@ -102,6 +102,12 @@ prompt = [
 ]
 failure = [{ contains = "Login incorrect", kind = "auth-refused" }]
 
+[method.twice]
+argv = ["sh", "{argument}", "{command}"]
+wiring = "prompts"
+prompt = [{ contains = "Password:", secret = "become" }, { contains = "Code:", secret = "second-factor" }]
+failure = [{ contains = "refused", kind = "auth-refused" }]
+
 [method.limited]
 argv = ["prlimit", "--nofile={files}", "{command}"]
 "#;
@@ -152,6 +158,82 @@ fn commands_of_ones_own_from_a_file() {
         assert_eq!((run.status, error["kind"].as_str()), (5, Some("auth")), "{run:?}");
         assert_eq!(error["message"], "wrong login password", "{run:?}");
         assert_eq!(error["hop"].as_str(), Some(console.as_str()), "{run:?}");
+    }
+}
+
+/// Asks for two things, and passes on what it was told to run.
+const TWICE: &str = r#"
+exec 3<>/dev/tty
+stty -echo <&3
+printf 'Password: ' >&3; read -r password <&3
+printf '\nCode: ' >&3; read -r code <&3
+echo >&3
+[ "$password/$code" = opensesame/123456 ] || { echo 'both were refused' >&2; exit 1; }
+exec "$@"
+"#;
+
+#[test]
+fn a_second_factor_is_fetched_by_a_command() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    fs::write(path("methods.toml"), METHODS).unwrap();
+    fs::write(path("twice"), TWICE).unwrap();
+    let password = secret_file("opensesame");
+    let run = |command: &str, target: &str| {
+        let (methods, file) = (path("methods.toml"), password.path().display().to_string());
+        mitogen([
+            "--methods",
+            &methods,
+            "--become-password-file",
+            &file,
+            "--second-factor-command",
+            command,
+            "-t",
+            target,
+            "--json",
+            "call",
+            "os.getpid",
+        ])
+    };
+    let target = format!("twice:{}", path("twice").replace('/', "%2F"));
+    let asked = path("asked");
+    let good = format!("echo \"$MITOGEN_QUESTION\" >>{asked}; echo 123456; echo more");
+    for target in [target.clone(), format!("local/{target}")] {
+        let result = run(&good, &target);
+        assert_eq!(result.status, 0, "{result:?}");
+        assert_eq!(fs::read_to_string(&asked).unwrap(), "Code:\n");
+        fs::remove_file(&asked).unwrap();
+        let wrong = run("echo 999999", &target);
+        let error = &wrong.result()["error"];
+        assert_eq!(
+            (wrong.status, error["message"].as_str()),
+            (5, Some("wrong password or second factor")),
+            "{wrong:?}"
+        );
+        assert!(!format!("{wrong:?}").contains("opensesame"), "{wrong:?}");
+        let none = run("echo nothing to tell >&2; exit 3", &target);
+        assert!(none.status == 5 && none.stderr.contains("nothing to tell"), "{none:?}");
+        assert!(none.result()["error"]["hint"].to_string().contains("--second-factor-command"), "{none:?}");
+    }
+}
+
+#[test]
+fn ssh_wants_a_password_and_a_code() {
+    let Some(bed) = testbed("ssh_wants_a_password_and_a_code") else { return };
+    let facts = fs::read_to_string(bed.join("env")).unwrap();
+    let codes = facts.lines().find_map(|line| line.strip_prefix("MITOGEN_TESTBED_OATH=")).expect("codes");
+    // The next code of the account, from the counter of the last.
+    let command = format!(
+        "awk '$2==\"tb_otpcli\"{{print $5==\"\"?0:$5+1, $4}}' {codes} | {{ read -r at key; oathtool -c $at $key; }}"
+    );
+    let config = ssh_config(&bed).display().to_string();
+    let password = secret_file("pw-tb_otpcli");
+    let file = password.path().display().to_string();
+    let options = ["-F", &config, "--password-file", &file, "--second-factor-command", &command];
+    // An option of the target's own takes nothing away from those of all.
+    for target in ["ssh:tb_otpcli", "ssh:tb_otpcli?compression=yes"] {
+        let run = mitogen(options.iter().chain(&["-t", target, "exec", "id", "-un"]));
+        assert_eq!(run.ok(), "tb_otpcli\n");
     }
 }
 
@@ -224,9 +306,13 @@ fn a_password_of_sudo_su_and_doas_shows_nowhere() {
 
 #[test]
 fn secrets_are_nothing_for_targets() {
-    for target in
-        ["sudo:root?password=x", "ssh:h?password=x", "su:bob?password=x", "sudo:root?second-factor=1"]
-    {
+    for target in [
+        "sudo:root?password=x",
+        "ssh:h?password=x",
+        "su:bob?password=x",
+        "sudo:root?second-factor=1",
+        "ssh:h?second_factor=1",
+    ] {
         let run = mitogen(["-t", target, "ping"]);
         assert!(run.status == 2 && run.stderr.contains("which others can read"), "{run:?}");
     }

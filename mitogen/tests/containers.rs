@@ -5,8 +5,8 @@ mod common;
 
 use futures_util::future::join_all;
 use mitogen::{
-    Buildah, Command, ConnectError, Context, Custom, Docker, Error, FailureKind, HostKeys, Lxc, Method,
-    Phase, Podman, Router, Setns, Ssh, Sudo,
+    Buildah, Command, ConnectError, Context, Custom, Docker, Error, FailureKind, HostKeys, Kubectl, Lxc, Lxd,
+    Method, Phase, Podman, Router, Setns, Ssh, Sudo,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,8 +86,13 @@ async fn lxc() {
 
 /// lxc-info takes the place of the containers as an option, which a path cannot hold.
 fn lxc_info(bed: &BTreeMap<String, String>) -> String {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("lxc-info");
-    let script = format!("#!/bin/sh\nexec lxc-info -P {} \"$@\"\n", bed["LXC"]);
+    tool("lxc-info", &format!("exec lxc-info -P {} \"$@\"", bed["LXC"]))
+}
+
+/// A program of this name that runs this line of shell.
+fn tool(name: &str, line: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let script = format!("#!/bin/sh\n{line}\n");
     // Written whole and then put in place: several tests may do it at once.
     let fresh = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     std::fs::write(fresh.path(), script).expect("a script");
@@ -113,9 +118,88 @@ async fn podman() {
     is_at(&router, setns("tb"), "tb-podman").await;
     fails(&router, setns("no-such-container"), FailureKind::TargetMissing).await;
     fails(&router, setns(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
-    // The image has no programs of its own: as bare as a container can be.
-    let image = Podman::image("localhost/tb:std").tool_path(&bed["PODMAN"]);
-    fails(&router, image, FailureKind::Exec).await;
+    // A container of its own, which goes with its context.
+    let image = || Podman::image("localhost/tb:std").tool_path(&bed["PODMAN"]);
+    let context = router.connect(image()).await.expect("a container of an image");
+    assert_eq!(context.call::<u32>("os.getuid", ()).await.expect("a call"), 0);
+    let name = host(&context).await;
+    context.shutdown().await.expect("an orderly end");
+    fails(&router, image().python("/no/such/python"), FailureKind::Exec).await;
+    common::wait_for("the container to go", || !names_of_containers(&bed).contains(&name));
+    router.shutdown().await.expect("an orderly end");
+}
+
+/// Those that podman knows; without `--name` the host's name is the start of the number.
+fn names_of_containers(bed: &BTreeMap<String, String>) -> String {
+    let mut list = std::process::Command::new(&bed["PODMAN"]);
+    let out = list.args(["ps", "-a", "--format", "{{.ID}} {{.Names}}"]).output().expect("podman");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn lxd() {
+    let Some(bed) = testbed("lxd", "LXD") else { return };
+    let router = router();
+    let lxd = |name: &str| Lxd::new(name).tool_path(&bed["LXD"]);
+    is_at(&router, lxd("tb-lxd"), "tb-lxd").await;
+    is_at(&router, lxd("local:tb-lxd").python("python3"), "tb-lxd").await;
+    let user = router.connect(lxd("tb-lxd").uid(1000).project("default")).await.expect("another user");
+    assert_eq!(user.call::<u32>("os.getuid", ()).await.expect("a call"), 1000);
+    fails(&router, lxd("no-such-container"), FailureKind::TargetMissing).await;
+    fails(&router, lxd("tb-lxd").project("no-such-project"), FailureKind::TargetMissing).await;
+    fails(&router, lxd("nowhere:tb-lxd"), FailureKind::TargetMissing).await;
+    fails(&router, lxd("tb-lxd-stopped"), FailureKind::TargetStopped).await;
+    fails(&router, lxd("tb-lxd").python("/no/such/python"), FailureKind::Exec).await;
+    fails(&router, lxd("tb-lxd").args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    let script = |name: &str, line: &str| tool(name, &line.replace("LXC", &bed["LXD"]));
+    let nobody = script(
+        "lxc-nobody",
+        "LXD_CONF=/tmp exec setpriv --reuid 65534 --regid 65534 --clear-groups LXC \"$@\"",
+    );
+    fails(&router, Lxd::new("tb-lxd").tool_path(nobody), FailureKind::NotPermitted).await;
+    let nowhere = script("lxc-nowhere", "LXD_DIR=/no/such/place exec LXC \"$@\"");
+    fails(&router, Lxd::new("tb-lxd").tool_path(nowhere), FailureKind::Refused).await;
+    let setns = |name: &str| Setns::lxd(name).tool_path(&bed["LXD"]);
+    is_at(&router, setns("tb-lxd"), "tb-lxd").await;
+    fails(&router, setns("no-such-container"), FailureKind::TargetMissing).await;
+    fails(&router, setns("tb-lxd-stopped"), FailureKind::TargetStopped).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn kubectl() {
+    let Some(bed) = testbed("kubectl", "KUBECONFIG") else { return };
+    let router = router();
+    // The real kubectl, and a server that knows as much of the protocol as it needs.
+    let config = format!("--kubeconfig={}", bed["KUBECONFIG"]);
+    let pod = |name: &str| {
+        Kubectl::new(name)
+            .args([&config])
+            .kubectl_path(tool("kubectl", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true exec kubectl \"$@\""))
+    };
+    // It says on standard error which container it took.
+    is_at(&router, pod("good"), "tb-podman").await;
+    is_at(&router, pod("good").namespace("other").container("side").python("python3"), "tb-podman").await;
+    fails(&router, pod("no-such-pod"), FailureKind::TargetMissing).await;
+    fails(&router, pod("good").namespace("nowhere"), FailureKind::TargetMissing).await;
+    fails(&router, pod("good").container("no-such-container"), FailureKind::TargetMissing).await;
+    fails(&router, pod("done"), FailureKind::TargetStopped).await;
+    fails(&router, pod("mine"), FailureKind::NotPermitted).await;
+    fails(&router, pod("good").python("/no/such/python"), FailureKind::Exec).await;
+    fails(&router, pod("good").args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    fails(&router, pod("good").args(["--context=nowhere"]), FailureKind::ToolUsage).await;
+    fails(&router, pod("good").args(["--server=http://127.0.0.1:1"]), FailureKind::Refused).await;
+    // Bytes of every value, and many of them, both ways.
+    let context = router.connect(pod("good")).await.expect("a pod");
+    let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
+    let sent = mitogen::Value::Bytes(bytes.clone().into());
+    let empty = mitogen::Value::Bytes(Vec::new().into());
+    let back: mitogen::Value = context.call("operator.concat", (sent, empty)).await.expect("an echo");
+    assert_eq!(back.as_bytes(), Some(&bytes[..]));
+    // And from a context elsewhere.
+    let local = router.connect(mitogen::Local::new()).await.expect("a context");
+    let child = local.connect(pod("good")).await.expect("a pod behind a context");
+    assert_eq!(host(&child).await, "tb-podman");
     router.shutdown().await.expect("an orderly end");
 }
 
@@ -139,8 +223,19 @@ async fn docker_s_client() {
     let done = async {
         is_at(&router, docker("tb"), "tb-podman").await;
         is_at(&router, docker("tb").user("user1"), "tb-podman").await;
+        let image = Docker::image("localhost/tb:std").args(["-H", &socket]);
+        let context = router.connect(image).await.expect("a container of an image");
+        let name = host(&context).await;
+        context.shutdown().await.expect("an orderly end");
+        common::wait_for("the container to go", || !names_of_containers(&bed).contains(&name));
         fails(&router, docker("no-such-container"), FailureKind::TargetMissing).await;
         fails(&router, docker(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
+        let setns = |name: &str| {
+            Setns::docker(name).tool_path(tool("docker", &format!("exec docker -H {socket} \"$@\"")))
+        };
+        is_at(&router, setns("tb"), "tb-podman").await;
+        fails(&router, setns("no-such-container"), FailureKind::TargetMissing).await;
+        fails(&router, setns(&bed["CONTAINER_STOPPED"]), FailureKind::TargetStopped).await;
         let nobody = Docker::new("tb").args(["-H", "unix:///no/such/socket"]);
         fails(&router, nobody, FailureKind::Refused).await;
         router.shutdown().await.expect("an orderly end");
@@ -182,8 +277,36 @@ async fn namespaces_of_a_process() {
     let pids: Vec<u32> = common::children();
     let pid = pids.into_iter().flat_map(children_of).find(|pid| hostname_of(*pid)).expect("the process");
     is_at(&router, Setns::pid(pid), "tb-inner").await;
+    // machinectl wants systemd; what it prints of a machine's leader is known.
+    let machinectl = format!(
+        "[ \"$*\" = 'show -p Leader m' ] || {{ echo 'No machine known' >&2; exit 1; }}; echo Leader={pid}"
+    );
+    let machine = |name: &str| Setns::machinectl(name).tool_path(tool("machinectl", &machinectl));
+    is_at(&router, machine("m"), "tb-inner").await;
+    fails(&router, machine("no-such-machine"), FailureKind::TargetMissing).await;
     fails(&router, Setns::pid(4_000_000), FailureKind::TargetMissing).await;
     fails(&router, Setns::pid(pid).args(["--no-such-option"]), FailureKind::ToolUsage).await;
+    router.shutdown().await.expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_wire_that_takes_its_time() {
+    let Some(bed) = testbed("a_wire_that_takes_its_time", "SLOW_SSH") else { return };
+    let router = router();
+    let ssh = Ssh::new("slow").config(&bed["SSH_CONFIG"]).ssh_path(&bed["SLOW_SSH"]);
+    let far = router.connect(ssh).await.expect("ssh");
+    let root = far.connect(Sudo::new()).await.expect("sudo");
+    let inner = root.connect(mitogen::Local::new()).await.expect("local");
+    let start = std::time::Instant::now();
+    assert_eq!(inner.call::<u32>("os.geteuid", ()).await.expect("a call"), 0);
+    // Both ways: else it is no slow wire that this has come by.
+    let each_way = bed["SLOW_MS"].parse().expect("a number");
+    assert!(start.elapsed() >= 2 * Duration::from_millis(each_way), "{:?}", start.elapsed());
+    let bytes: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
+    let sent = mitogen::Value::Bytes(bytes.clone().into());
+    let empty = mitogen::Value::Bytes(Vec::new().into());
+    let back: mitogen::Value = inner.call("operator.concat", (sent, empty)).await.expect("an echo");
+    assert_eq!(back.as_bytes(), Some(&bytes[..]));
     router.shutdown().await.expect("an orderly end");
 }
 

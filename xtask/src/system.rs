@@ -21,6 +21,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("podman", "containers as most people have them"),
     ("runc", "runs podman's containers; crun refuses machines with both kinds of cgroups"),
     ("buildah", "working containers"),
+    ("lxd", "containers behind a daemon"),
+    ("lxd-client", "the client of that"),
+    ("libpam-oath", "logins that want a code behind the password"),
+    ("oathtool", "those codes"),
+    ("libpam0g-dev", "to build sudo-rs, which comes with newer systems only"),
+    ("iproute2", "a network with a slow wire in it"),
     ("procps", "ps, by which tests see what a context looks like from outside"),
 ];
 

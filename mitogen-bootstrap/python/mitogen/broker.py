@@ -12,7 +12,7 @@ from mitogen.importer import allocate_lock
 clock = getattr(time, 'monotonic', time.time)
 # Output is not read while this many bytes wait to be sent: whoever prints too much waits in his print.
 FULL = 1 << 20
-# Seconds that a running call, output in pipes and a stalled parent get at the end; that all of them may take.
+# Seconds that a running call and output in pipes get at the end; that they and a parent that does not read may take.
 GRACE = .25
 LIMIT = 5
 # How often this thread looks whether the main thread, which reads the link meanwhile, is held up by a call.
@@ -25,6 +25,8 @@ class Broker(object):
     # The main thread has done its last work.
     idle = False
     awake = False
+    # This thread holds the baton; where it does not it looks around every TICK.
+    reading = True
     # Functions called at the very end, on the I/O thread.
     at_end = []
     # What takes this loop's place, in mitogen.loop, once there are children.
@@ -62,18 +64,16 @@ class Broker(object):
                 for fn in self.at_end:
                     fn()
             finally:
-                # As upstream's end. A handler may swallow it.
-                pid = os.getpid()
-                os.kill(pid, 15)
+                # As upstream's end. A handler may swallow it, and the first process of a container hears no signals of its own.
+                os.kill(os.getpid(), 15)
                 time.sleep(.5)
-                os.kill(pid, 9)
+                os._exit(9)
 
     def loop(self):
         link = self.router.parent
         fd_in = link.fd_in
         outputs = self.outputs
         baton = self.baton
-        reading = True
         while not self.change:
             self.awake = False
             if link.dead:
@@ -87,11 +87,12 @@ class Broker(object):
                 # Once the main thread is idle, only what is there already is taken.
                 wait = seconds = 0
                 if queued or not self.idle:
-                    wait = seconds = max(0, self.ending - clock())
-                if not reading:
+                    # A parent may be slow to read.
+                    wait = seconds = max(0, (self.ending, self.started + LIMIT)[queued > 0] - clock())
+                if not self.reading:
                     baton.acquire()
-                    reading = True
-            if not reading:
+                    self.reading = True
+            if not self.reading:
                 wait = TICK
             elif not link.dead:
                 readers.append(fd_in)
@@ -102,7 +103,7 @@ class Broker(object):
                 if sys.exc_info()[1].args[0] != errno.EINTR:
                     raise
                 continue
-            reading = reading or baton.acquire(0)
+            self.reading = self.reading or baton.acquire(0)
             if writable:
                 link.flush()
                 if seconds is not None:
@@ -112,8 +113,8 @@ class Broker(object):
                     self.receive(link)
                     if self.dispatcher.queue:
                         # The main thread reads what follows, so that no other need wake it; at most TICK later we do.
+                        self.reading = False
                         baton.release()
-                        reading = False
                 elif fd == self.reader:
                     if not os.read(fd, 99):
                         raise IOError('user code has closed the descriptors of the context')
@@ -125,8 +126,9 @@ class Broker(object):
                 while outputs:
                     outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
-        if not reading:
+        if not self.reading:
             baton.acquire()
+            self.reading = True
         self.change()
 
     def receive(self, link):

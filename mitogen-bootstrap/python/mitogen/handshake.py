@@ -82,6 +82,8 @@ class Handshake(object):
         self.reason = None
         self.residue = None
         self.echo = True
+        # The shell has said that it found no interpreter.
+        self.found_nothing = False
 
     def is_over(self):
         return self.reason is not None or self.residue is not None
@@ -100,10 +102,11 @@ class Handshake(object):
             number = int(found.group(1))
             if number == 0 and self.phase in ('login', 'interpreter'):
                 self.phase = 'first-stage'
+                self.found_nothing = False
                 send = True
             elif number == 9 and self.phase != 'agent':
-                self.phase = 'interpreter'
-                self.reason = 'no-python'
+                # Not the last word yet: a shell that prints what it is about to run prints this, too.
+                self.found_nothing = True
             elif number == 1 and self.phase == 'first-stage':
                 self.phase = 'agent'
             elif number == 2 and self.phase == 'agent':
@@ -165,7 +168,7 @@ class Handshake(object):
                 continue
             # What it had was sent: a later one for the same question may have another.
             asked = secret['source'], prompts
-            if index in self.sent and value is not True:
+            if index in self.sent and (value is not True or self.has_another(index)):
                 continue
             if value is None or value is True and text in self.fetched:
                 break
@@ -178,6 +181,10 @@ class Handshake(object):
             if not quiet and not asked:
                 return None
         self.reason = 'asked'
+
+    def has_another(self, index):
+        key = lambda secret: (secret['source'], secret['prompt'], secret.get('more'))
+        return [True for later in self.secrets[index + 1:] if key(later) == key(self.secrets[index])]
 
     def send(self, index, value):
         if index not in self.sent:
@@ -214,3 +221,6 @@ class Handshake(object):
         if not self.is_over():
             self.history.feed(self.comms, self.held)
             self.reason = reason
+            if self.found_nothing:
+                self.phase = 'interpreter'
+                self.reason = 'no-python'

@@ -189,7 +189,10 @@ class Broker(broker.Broker):
             while pending:
                 self.look_after(pending.pop(0))
             self.dispatcher.notify()
-            events = poll(self.tick())
+            seconds = None
+            if writers or self.paused or self.ends or self.ending is not None:
+                seconds = self.tick()
+            events = poll(seconds)
             for fd, mask in events:
                 if fd in sources and mask & ~WRITABLE:
                     sources[fd].handle_readable()
@@ -330,6 +333,9 @@ class Broker(broker.Broker):
             elif self.idle and not (parent and parent.queued):
                 # Once the main thread is idle, only what is there already is taken.
                 return 0
+            elif parent and parent.queued:
+                # It may be slow to read.
+                times.append(self.started + CHILDREN + LIMIT)
             else:
                 times.append(self.ending)
         if not times:

@@ -1,7 +1,9 @@
 """Births behind births: plans carried out by contexts, calls through them, and what is left when one of them dies."""
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import unittest
 
@@ -374,6 +376,12 @@ class Failures(Case):
         self.assertEqual(self.outcome(argv=['sh', '-c', 'echo hello; echo EC9'])[:2], ('interpreter', 'no-python'))
         self.assertEqual(self.outcome(argv=['sh', '-c', 'echo EC0 && exec /no/python'])[:2], ('first-stage', 'eof'))
 
+    def test_that_there_is_no_python_is_not_the_last_word(self):
+        script = self.c.plan(2, [1, 0])[T('argv')][-1]
+        report = self.c.bear(2, [1, 0], argv=['sh', '-c', 'echo EC9;' + script.decode()])
+        self.assertEqual(report['ok'], True, report)
+        self.assertEqual(self.c.call('os:getppid', dst=2), self.c.proc.pid)
+
     def test_it_hangs(self):
         started = time.time()
         report = self.report(argv=['sh', '-c', 'trap "" TERM; sleep 60 & echo $!; sleep 60'], timeout=1.)
@@ -446,9 +454,14 @@ else:
 
     def test_the_tools_words_after_the_birth(self):
         c = self.child({'log_level': 10})
-        script = '(sleep .5; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -Sc "%s" 2>/dev/null' % (sys.executable, harness.SCRIPT_PY)
+        place = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, place)
+        born = os.path.join(place, 'born')
+        script = '(while ! [ -e %s ]; do sleep .05; done; echo late >/dev/tty; echo error >&2) & echo EC0&&exec %s -Sc "%s" 2>/dev/null' % (
+            born, sys.executable, harness.SCRIPT_PY)
         self.born(c.bear(2, [1, 0], argv=['sh', '-c', script], wiring=T('prompt')))
-        end = time.time() + 5
+        open(born, 'w').close()
+        end = time.time() + 20
         while len([r for r in c.logs if r[0] == 'mitogen.tool']) < 2 and time.time() < end:
             c.call('fixture:hang', .1)
         self.assertEqual(sorted(text for name, _, text in c.logs if name == 'mitogen.tool'), ['error', 'late'])

@@ -49,6 +49,21 @@ class Questions(unittest.TestCase):
         self.assertEqual(self.ask(m, 'Code: '), [])
         self.assertEqual((m.reason, m.refused, m.sent), ('asked', False, [0]))
 
+    def test_the_second_question_is_the_second_entry_s_though_the_first_could_fetch_more(self):
+        for second in (True, secret('two')):
+            m = self.machine(entry(True), entry(second))
+            self.ask(m, 'Password: ')
+            self.assertEqual(m.handle_secret(m.wanted, secret('one')), b'one')
+            m.handle_terminal(b'\n', True)
+            answers = self.ask(m, 'Code: ')
+            if second is True:
+                self.assertEqual(m.wanted, (1, 'Code:'))
+                answers = [m.handle_secret(m.wanted, secret('two'))]
+            self.assertEqual((answers, m.sent), ([b'two'], [0, 1]))
+            m.handle_terminal(b'\n', True)
+            self.assertEqual(self.ask(m, 'Code: '), [])
+            self.assertEqual(m.reason, 'asked')
+
     def test_a_secret_that_is_not_to_be_had(self):
         m = self.machine(entry(True))
         self.ask(m, 'Code: ')

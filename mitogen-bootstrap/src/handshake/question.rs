@@ -6,7 +6,8 @@ use crate::plan::{Answer, Ask, FailureKind, Pattern, Prompt, Secret, SecretName,
 #[derive(Debug)]
 pub(super) struct PromptState {
     pub(super) prompt: Prompt,
-    /// Its answer was sent: once is all it gets, unless it is fetched anew for each question.
+    /// Its answer was sent: once is all it gets, unless it is fetched anew for each question and no other entry
+    /// has an answer to this one.
     pub(super) sent: bool,
     /// The questions that it was fetched for.
     fetched: Vec<String>,
@@ -118,18 +119,12 @@ impl Handshake {
                 let (kind, advice) = (kind.clone(), advice.clone());
                 self.fail(kind, Some(advice));
             }
-            Answer::Secret(secret) if state.sent => {
-                let name = secret.name().clone();
-                self.fail_wrong(name);
-            }
+            Answer::Secret(_) if state.sent => self.fail_wrong(index),
             Answer::Secret(secret) => {
                 let secret = secret.clone();
                 self.send_secret(index, secret);
             }
-            Answer::Fetch(name) if state.fetched.iter().any(|before| before == text) => {
-                let name = name.clone();
-                self.fail_wrong(name);
-            }
+            Answer::Fetch(_) if state.fetched.iter().any(|before| before == text) => self.fail_wrong(index),
             Answer::Fetch(name) => {
                 let (name, question) = (name.clone(), text.to_owned());
                 state.fetched.push(question.clone());
@@ -172,22 +167,46 @@ impl Handshake {
     }
 
     fn send_secret(&mut self, index: usize, secret: Secret) {
-        self.prompts[index].sent = !matches!(self.prompts[index].prompt.answer, Answer::Fetch(_));
-        self.last_sent = Some(secret.name().clone());
+        self.prompts[index].sent = true;
+        self.note_sent(secret.name().clone());
         self.question = Question::Answered;
         self.lines.blot(secret.expose());
         self.outputs.push_back(Output::SendSecret(secret));
     }
 
-    pub(super) fn fail_wrong(&mut self, name: SecretName) {
-        // An expired password is asked for again, too; the text tells.
-        match self.judge(|rule| rule.kind == FailureKind::PasswordExpired) {
-            Some((kind, advice)) => self.fail(kind, Some(advice)),
-            None => {
-                let hint = format!("check the {name}: it was asked for again after it had been sent");
-                self.fail(FailureKind::WrongSecret(name), Some(hint));
-            }
+    pub(super) fn note_sent(&mut self, name: SecretName) {
+        self.sent.retain(|before| *before != name);
+        self.sent.push(name);
+    }
+
+    /// All that was sent: a tool that refuses two answers does not say which of them was wrong.
+    pub(super) fn all_sent(&self) -> Option<SecretName> {
+        let names: Vec<&str> = self.sent.iter().map(|name| name.0.as_str()).collect();
+        (!names.is_empty()).then(|| SecretName(names.join(" or ")))
+    }
+
+    /// The question of this entry came again.
+    pub(super) fn fail_wrong(&mut self, index: usize) {
+        let prompt = &self.prompts[index].prompt;
+        let own = match &prompt.answer {
+            Answer::Secret(secret) => Some(secret.name().clone()),
+            Answer::Fetch(name) => Some(name.clone()),
+            _ => None,
+        };
+        // Nothing was sent in between, and nothing else to the same question: then it was this one.
+        let alone = self.prompts.iter().filter(|other| other.prompt.ask == prompt.ask).count() == 1;
+        let name = own.clone().filter(|_| alone && self.sent.last() == own.as_ref());
+        let Some(name) = name.or_else(|| self.all_sent()).or(own) else { return };
+        if !self.fail_expired() {
+            let hint = format!("check the {name}: it was asked for again after it had been sent");
+            self.fail(FailureKind::WrongSecret(name), Some(hint));
         }
+    }
+
+    /// An expired password is asked for again, too; the text tells.
+    fn fail_expired(&mut self) -> bool {
+        let expired = self.judge(|rule| rule.kind == FailureKind::PasswordExpired);
+        expired.map(|(kind, advice)| self.fail(kind, Some(advice))).is_some()
     }
 
     /// It was to be fetched, and was not to be had.
@@ -198,7 +217,22 @@ impl Handshake {
 
     /// The tool waits for a secret that no prompt of the plan knows.
     pub(super) fn fail_asked(&mut self) {
-        let name = SecretName("password".into());
-        self.fail(FailureKind::SecretNeeded(name), Some("give the secret that the tool asks for".into()));
+        if !self.fail_expired() {
+            let name = SecretName("password".into());
+            self.fail(FailureKind::SecretNeeded(name), Some("give the secret that the tool asks for".into()));
+        }
+    }
+
+    /// The question that ended an attempt elsewhere would have had its secret fetched: that was `refused`, or
+    /// was done before for the same question.
+    pub(super) fn recall_question(&mut self, echo: bool, refused: bool) {
+        let text = self.lines.partial(Source::Terminal);
+        let Hit::Entry(index) = self.find_prompt(text.trim(), echo, true) else { return };
+        let state = &self.prompts[index];
+        match &state.prompt.answer {
+            Answer::Fetch(name) if refused => self.fail_refused(name.clone()),
+            Answer::Fetch(_) if state.sent => self.fail_wrong(index),
+            _ => {}
+        }
     }
 }

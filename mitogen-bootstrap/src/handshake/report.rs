@@ -76,8 +76,9 @@ fn judge(plan: &BootPlan, value: &Value) -> Result<Failure, BodyError> {
         "noise" => machine.fail_noise(),
         "no-python" => machine.fail_no_interpreter(),
         "asked" => {
-            machine.recall_question(get("refused").as_bool().unwrap_or(false));
-            machine.consider_question(get("echo").as_bool().unwrap_or(false), true);
+            let echo = get("echo").as_bool().unwrap_or(false);
+            machine.recall_question(echo, get("refused").as_bool().unwrap_or(false));
+            machine.consider_question(echo, true);
             if machine.is_waiting() {
                 machine.fail_asked();
             }
@@ -105,31 +106,16 @@ impl Handshake {
         };
         for at in sent {
             let Some(state) = self.prompts.get_mut(at) else { continue };
-            match &state.prompt.answer {
+            state.sent = !matches!(state.prompt.answer, Answer::Fail(..));
+            match state.prompt.answer.clone() {
                 Answer::Secret(secret) => {
-                    state.sent = true;
-                    self.last_sent = Some(secret.name().clone());
                     self.lines.blot(secret.expose());
+                    self.note_sent(secret.name().clone());
                 }
                 // What was fetched was blotted out there.
-                Answer::Fetch(name) => self.last_sent = Some(name.clone()),
-                Answer::Say(_) => state.sent = true,
-                Answer::Fail(..) => {}
+                Answer::Fetch(name) => self.note_sent(name),
+                Answer::Say(_) | Answer::Fail(..) => {}
             }
-        }
-    }
-
-    /// The question that ended the attempt would have had its secret fetched: that was `refused`, or was
-    /// done before for the same question.
-    fn recall_question(&mut self, refused: bool) {
-        let fetching = self.prompts.iter().find_map(|state| match &state.prompt.answer {
-            Answer::Fetch(name) if refused || self.last_sent.as_ref() == Some(name) => Some(name.clone()),
-            _ => None,
-        });
-        match fetching {
-            Some(name) if refused => self.fail_refused(name),
-            Some(name) => self.fail_wrong(name),
-            None => {}
         }
     }
 

@@ -26,7 +26,7 @@ impl Handshake {
         if phase <= Phase::Interpreter
             && let Some((kind, advice)) = self.judge(|rule| rule.status.is_none() || rule.status == status)
         {
-            return match (kind, self.last_sent.clone()) {
+            return match (kind, self.all_sent()) {
                 (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
                     let advice = format!("check the {name}, and what else the host demands");
                     self.fail(FailureKind::WrongSecret(name), Some(advice));
@@ -54,6 +54,10 @@ impl Handshake {
             }
             _ if crashed => {
                 let hint = match homeless {
+                    // The same one has run the first stage, which imports no site module.
+                    true if phase >= Phase::Agent => {
+                        "the interpreter ends while it starts: look at sitecustomize, .pth files and PYTHONPATH"
+                    }
                     true => "the interpreter does not find its library: are PYTHONHOME and PYTHONPATH right?",
                     false => "the words above are the interpreter's; is its standard library whole?",
                 };

@@ -2,12 +2,9 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
-use super::{Common, common_options};
+use super::{Common, PASSWORD, account, common_options, second_factor_option};
 use crate::credentials::Credential;
-use mitogen_bootstrap::boot_command;
-use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Prompt, SecretName, Wiring};
-
-const PASSWORD: &str = "password";
+use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Pattern, SecretName, Wiring};
 
 /// A process of another account, by doas.
 #[derive(Clone, Debug)]
@@ -19,10 +16,12 @@ pub struct Doas {
 }
 
 common_options!(Doas);
+second_factor_option!(Doas);
 
 option_table!(Doas = "doas", this, opt, {
     "username" | "argument" => this.user(opt.text()?),
     "password" => this.password(opt.secret()?),
+    "second_factor" => this.second_factor(opt.secret()?),
     "doas_path" => this.doas_path(opt.text()?),
     "doas_args" => this.args(opt.words()?),
 });
@@ -78,14 +77,14 @@ impl Doas {
         let mut argv = vec![self.doas_path.clone(), "-u".to_owned(), user];
         argv.extend(self.args.iter().cloned());
         argv.push("--".to_owned());
-        argv.extend(boot_command(&self.common.interpreter));
+        argv.extend(account::command(&self.common.interpreter));
         BootPlan {
             hop: self.hop(),
             argv,
-            env: Vec::new(),
+            env: account::environment(),
             wiring: Wiring::HYBRID,
             logs_in: true,
-            prompts: vec![Prompt { ask: Ask::Hidden, answer: self.common.answer(PASSWORD) }],
+            prompts: self.common.questions(Ask::Hidden),
             failures: failures(),
             hint: Some("check doas.conf there with `doas -C`".to_owned()),
         }
@@ -96,7 +95,13 @@ fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let password = || SecretName(PASSWORD.to_owned());
     let allow = "doas.conf must permit it";
+    let expired = "change it by hand once";
     vec![
+        FailureRule {
+            also: Some(Pattern::contains("our account has expired")),
+            ..starts("doas: Authentication failed", Kind::AccountUnusable, "the account has expired")
+        },
+        rule(&["ou are required to change your password"], Kind::PasswordExpired, expired),
         // Where it has asked, this is about what was sent.
         starts("doas: Authentication failed", Kind::AuthRefused, "check the password"),
         starts("doas: Authorization failed", Kind::AuthRefused, "check the password"),

@@ -117,7 +117,8 @@ fn failures() -> Vec<FailureRule> {
         stderr(&["Unable to connect to the server: ", "no such host"], Kind::Resolve, server),
         stderr(&["Unable to connect to the server: "], Kind::Unreachable, server),
         stderr(&["error: context ", " does not exist"], Kind::ToolUsage, "see `kubectl config get-contexts`"),
-        stderr(&["error: unknown flag"], Kind::ToolUsage, "check the arguments for kubectl"),
+        stderr(&["Error in configuration: "], Kind::ToolUsage, "see `kubectl config get-contexts`"),
+        stderr(&["rror: unknown flag"], Kind::ToolUsage, "check the arguments for kubectl"),
         stderr(&["executable file not found"], Kind::Exec, "a context needs a shell and Python there"),
     ]
 }

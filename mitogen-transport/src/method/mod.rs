@@ -1,5 +1,6 @@
 //! Connection methods: options in, a plan out. Nothing here runs anything.
 
+mod account;
 mod custom;
 mod doas;
 mod jail;
@@ -31,7 +32,7 @@ pub use sudo::Sudo;
 
 use crate::credentials::{Credential, Credentials};
 use mitogen_bootstrap::Interpreter;
-use mitogen_bootstrap::plan::{Answer, BootPlan, FailureKind, SecretName};
+use mitogen_bootstrap::plan::{Answer, Ask, BootPlan, FailureKind, Prompt, SecretName};
 use options::Opt;
 use std::time::Duration;
 
@@ -206,6 +207,9 @@ fn configure<K: Kind>(blank: K, options: &[(&str, OptionValue)]) -> Result<K, Op
     Ok(method)
 }
 
+const PASSWORD: &str = "password";
+const SECOND_FACTOR: &str = "second factor";
+
 /// What all methods have.
 #[derive(Clone, Debug, Default)]
 struct Common {
@@ -222,6 +226,17 @@ impl Common {
             let advice = format!("give the {name}");
             Answer::Fail(FailureKind::SecretNeeded(SecretName(name.to_owned())), advice)
         })
+    }
+
+    /// The first of such questions is for the password, the next for the second factor; where only that is
+    /// given, the first is.
+    fn questions(&self, ask: Ask) -> Vec<Prompt> {
+        let mut given: Vec<Answer> =
+            [PASSWORD, SECOND_FACTOR].iter().filter_map(|name| self.secrets.answer(name)).collect();
+        if given.is_empty() {
+            given.push(self.answer(PASSWORD));
+        }
+        given.into_iter().map(|answer| Prompt { ask: ask.clone(), answer }).collect()
     }
 
     fn add_secret(&mut self, name: &str, credential: impl Into<Credential>) {
@@ -264,3 +279,20 @@ macro_rules! common_options {
     };
 }
 use common_options;
+
+/// The setters of methods that ask for secrets of an account.
+macro_rules! second_factor_option {
+    ($method:ident) => {
+        impl $method {
+            /// What is sent when the tool asks a second time: a code, for accounts that want more than a password
+            /// (see [`Credential::fetch`]). Where no password is given it is for the first question. Without it a
+            /// second question means that the password was wrong.
+            #[must_use]
+            pub fn second_factor(mut self, secret: impl Into<Credential>) -> $method {
+                self.common.add_secret(crate::method::SECOND_FACTOR, secret);
+                self
+            }
+        }
+    };
+}
+use second_factor_option;

@@ -9,7 +9,7 @@
 mod failures;
 
 use super::options::option_table;
-use super::{Common, OptionError, common_options};
+use super::{Common, OptionError, PASSWORD, common_options};
 use crate::credentials::Credential;
 use crate::quote;
 use mitogen_bootstrap::boot_command;
@@ -55,6 +55,7 @@ option_table!(Ssh = "ssh", this, opt, {
     "username" => this.user(opt.text()?),
     "port" => this.port(opt.number("port")?),
     "password" => this.password(opt.secret()?),
+    "second_factor" => this.second_factor(opt.secret()?),
     "passphrase" => this.passphrase(opt.secret()?),
     "identity_file" => this.identity(opt.text()?),
     "identities_only" => if opt.flag()? { this.option("IdentitiesOnly=yes") } else { this },
@@ -80,7 +81,6 @@ const POLICIES: &[(&str, HostKeys)] = &[
     ("ignore", HostKeys::Ignore),
 ];
 
-const PASSWORD: &str = "password";
 const PASSPHRASE: &str = "passphrase";
 
 impl Ssh {
@@ -164,6 +164,16 @@ impl Ssh {
     #[must_use]
     pub fn passphrase(mut self, passphrase: impl Into<Credential>) -> Ssh {
         self.common.add_secret(PASSPHRASE, passphrase);
+        self.asks = true;
+        self
+    }
+
+    /// What is sent when the host asks, without echo, for more than the password: a code. Where no password is
+    /// given (because a key is) it is for the first question. Hosts that ask in another order, or with
+    /// echo, want [`Ssh::answer`].
+    #[must_use]
+    pub fn second_factor(mut self, secret: impl Into<Credential>) -> Ssh {
+        self.common.add_secret(super::SECOND_FACTOR, secret);
         self.asks = true;
         self
     }
@@ -364,7 +374,7 @@ impl Ssh {
             ask: Ask::Like(Pattern::contains(text)),
             answer: self.common.answer(name),
         }));
-        prompts.push(Prompt { ask: Ask::Hidden, answer: self.common.answer(PASSWORD) });
+        prompts.extend(self.common.questions(Ask::Hidden));
         prompts
     }
 }

@@ -5,13 +5,10 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
-use super::{Common, common_options};
+use super::{Common, PASSWORD, account, common_options, second_factor_option};
 use crate::credentials::Credential;
 use crate::quote;
-use mitogen_bootstrap::boot_command;
-use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Pattern, Prompt, Wiring};
-
-const PASSWORD: &str = "password";
+use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Pattern, Wiring};
 
 /// A process of another account, by su.
 #[derive(Clone, Debug)]
@@ -25,10 +22,12 @@ pub struct Su {
 }
 
 common_options!(Su);
+second_factor_option!(Su);
 
 option_table!(Su = "su", this, opt, {
     "username" | "argument" => this.user(opt.text()?),
     "password" => this.password(opt.secret()?),
+    "second_factor" => this.second_factor(opt.secret()?),
     "su_path" => this.su_path(opt.text()?),
     "login" => this.login(opt.flag()?),
     "shell" => this.shell(opt.text()?),
@@ -112,14 +111,14 @@ impl Su {
         // BSD's su passes what stands behind the user on to the shell, and GNU's takes options anywhere.
         argv.push(self.user.clone().unwrap_or_else(|| "root".to_owned()));
         argv.push("-c".to_owned());
-        argv.push(format!("exec {}", quote::command(&boot_command(&self.common.interpreter))));
+        argv.push(format!("exec {}", quote::command(&account::command(&self.common.interpreter))));
         BootPlan {
             hop: self.hop(),
             argv,
-            env: Vec::new(),
+            env: account::environment(),
             wiring: Wiring::PTY,
             logs_in: true,
-            prompts: vec![Prompt { ask: Ask::Hidden, answer: self.common.answer(PASSWORD) }],
+            prompts: self.common.questions(Ask::Hidden),
             failures: failures(),
             hint: Some("run su there by hand to see what it says".to_owned()),
         }

@@ -7,14 +7,10 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
-use super::{Common, common_options};
+use super::{Common, PASSWORD, account, common_options, second_factor_option};
 use crate::credentials::Credential;
-use mitogen_bootstrap::boot_command;
 use mitogen_bootstrap::plan::{Ask, BootPlan, FailureKind, FailureRule, Pattern, Prompt, SecretName, Wiring};
 use std::hash::{BuildHasher, RandomState};
-
-const PASSWORD: &str = "password";
-const SECOND: &str = "second factor";
 
 /// A process of another account, by sudo.
 #[derive(Clone, Debug)]
@@ -33,6 +29,7 @@ pub struct Sudo {
 }
 
 common_options!(Sudo);
+second_factor_option!(Sudo);
 
 option_table!(Sudo = "sudo", this, opt, {
     "username" | "argument" => this.user(opt.text()?),
@@ -83,14 +80,6 @@ impl Sudo {
     #[must_use]
     pub fn password(mut self, password: impl Into<Credential>) -> Sudo {
         self.common.add_secret(PASSWORD, password);
-        self
-    }
-
-    /// What is sent when sudo asks a second time: for accounts whose PAM stack wants a password and then
-    /// another secret. (Without it a second question means that the password was wrong.)
-    #[must_use]
-    pub fn second_factor(mut self, secret: impl Into<Credential>) -> Sudo {
-        self.common.add_secret(SECOND, secret);
         self
     }
 
@@ -158,7 +147,7 @@ impl Sudo {
 
     /// The command that sudo is to run: the same for every context, so that a sudoers file can name it.
     pub fn command(&self) -> Vec<String> {
-        let command = boot_command(&self.common.interpreter);
+        let command = account::command(&self.common.interpreter);
         if self.login { without_dollars(command) } else { command }
     }
 
@@ -180,7 +169,7 @@ impl Sudo {
         BootPlan {
             hop: self.hop(),
             argv: self.argv(),
-            env: Vec::new(),
+            env: account::environment(),
             wiring: if self.terminal { Wiring::HYBRID } else { Wiring::PLAIN },
             logs_in: true,
             prompts: self.prompts(),
@@ -218,12 +207,7 @@ impl Sudo {
         if !self.terminal {
             return Vec::new();
         }
-        let ask = Ask::HiddenLike(Pattern::contains(&self.nonce));
-        let mut prompts = vec![Prompt { ask: ask.clone(), answer: self.common.answer(PASSWORD) }];
-        if let Some(answer) = self.common.secrets.answer(SECOND) {
-            prompts.push(Prompt { ask, answer });
-        }
-        prompts
+        self.common.questions(Ask::HiddenLike(Pattern::contains(&self.nonce)))
     }
 }
 
@@ -246,8 +230,19 @@ fn failures() -> Vec<FailureRule> {
     let allow = "see `sudo -l`; sudoers must allow the command that `mitogen doctor` shows";
     let expired = "change it by hand once";
     let tty = "let sudo have a terminal";
+    let gone = "the account that runs sudo is locked or has expired";
+    let was_asked = "sudo: a password is required";
     vec![
-        starts("sudo: a password is required", Kind::SecretNeeded(password()), "give the password"),
+        FailureRule {
+            also: Some(Pattern::contains("ccount validation failure")),
+            ..starts(was_asked, Kind::AccountUnusable, gone)
+        },
+        starts(was_asked, Kind::SecretNeeded(password()), "give the password"),
+        starts(
+            "sudo: interactive authentication is required",
+            Kind::SecretNeeded(password()),
+            "give the password",
+        ),
         starts("sudo: a terminal is required to read the password", Kind::NoTerminal, tty),
         starts("sudo: no tty present and no askpass program specified", Kind::NoTerminal, tty),
         starts("sudo: sorry, you must have a tty to run sudo", Kind::NoTerminal, tty),
@@ -261,8 +256,8 @@ fn failures() -> Vec<FailureRule> {
         rule(&["sudo: sorry, you are not allowed to "], Kind::NotPermitted, allow),
         starts("sudo: unknown user", Kind::NoSuchUser, "check the user's name"),
         rule(&["sudo: user ", " not found"], Kind::NoSuchUser, "check the user's name"),
-        rule(&["sudo: ", "ccount expired"], Kind::AccountUnusable, "the account that runs sudo has expired"),
-        rule(&["sudo: account validation failure"], Kind::AccountUnusable, "is that account locked?"),
+        rule(&["sudo: ", "ccount expired"], Kind::AccountUnusable, gone),
+        rule(&["sudo: ", "ccount validation failure"], Kind::AccountUnusable, gone),
         rule(&["sudo: ", "password is expired"], Kind::PasswordExpired, expired),
         rule(&["sudo: ", "assword expired"], Kind::PasswordExpired, expired),
         rule(&["sudo: ", ": command not found"], Kind::Exec, "check the path of the shell there"),
@@ -271,6 +266,7 @@ fn failures() -> Vec<FailureRule> {
         rule(&["sudo: ", "\"no new privileges\" flag is set"], Kind::NotPermitted, "not from this container"),
         rule(&["sudo: no valid sudoers sources found"], Kind::ToolUsage, "check sudoers with `visudo -c`"),
         starts("usage: sudo ", Kind::ToolUsage, "check the arguments for sudo"),
+        starts("invalid option provided", Kind::ToolUsage, "check the arguments for sudo"),
         starts("sudo: invalid option", Kind::ToolUsage, "check the arguments for sudo"),
         otherwise(1, Kind::NotPermitted, allow),
     ]

@@ -293,11 +293,13 @@ impl Hub {
         self.links.stats(link)
     }
 
-    pub(crate) fn note_modules(&mut self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+    /// Adds to the counters of a link what is not null in `more`.
+    pub(crate) fn note_modules(&mut self, link: ContextId, more: &LinkStats) {
         if let Some(stats) = self.links.stats_mut(link) {
-            stats.modules_sent += modules;
-            stats.module_messages += messages;
-            stats.module_bytes += bytes;
+            stats.modules_sent += more.modules_sent;
+            stats.module_messages += more.module_messages;
+            stats.module_bytes += more.module_bytes;
+            stats.module_time += more.module_time;
         }
     }
 
@@ -357,11 +359,12 @@ impl Hub {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message) {
+        let dialect = self.contexts.get(link).map(|info| info.dialect).unwrap_or_default();
+        match modules::read_request(message, dialect) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;
-                effects.push(Effect::Ask(Ask::Module { link, name }));
+                effects.push(Effect::Ask(Ask::Module { link, dialect, name }));
             }
             None => {}
         }

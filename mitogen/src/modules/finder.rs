@@ -17,12 +17,18 @@ const CACHE: usize = 256 << 20;
 /// The search path of one router, and what was found on it.
 #[derive(Debug)]
 pub(crate) struct Finder {
-    roots: Vec<Place>,
+    roots: Arc<[Place]>,
+    namesake: Option<Place>,
     places: Places,
     given: BTreeMap<ModuleName, Given>,
     script: Option<PathBuf>,
     cache: Mutex<Cache>,
+    /// Where the members of packages are searched, since the last [`Finder::refresh`].
+    inside: Mutex<HashMap<ModuleName, Inside>>,
 }
+
+/// The directories of a package, and how deep a namespace may be in them.
+type Inside = (Arc<[Place]>, usize);
 
 #[derive(Debug, Default)]
 struct Cache {
@@ -81,12 +87,18 @@ impl Finder {
         if let Some(folder) = settings.script.as_ref().and_then(|script| std::fs::canonicalize(script).ok()) {
             canonical.extend(folder.parent().map(PathBuf::from));
         }
+        let namesake = settings.namesake.as_ref().map(|folder| {
+            canonical.extend(std::fs::canonicalize(folder.join("mitogen")));
+            Place::Disk(folder.clone())
+        });
         let finder = Finder {
-            roots,
+            roots: roots.into(),
+            namesake,
             places: Places::new(canonical),
             given: settings.given.clone(),
             script: settings.script.clone(),
             cache: Mutex::default(),
+            inside: Mutex::default(),
         };
         (finder, complaints)
     }
@@ -123,6 +135,7 @@ impl Finder {
     /// From now on files and directories are looked at again.
     pub(crate) fn refresh(&self) {
         self.places.refresh();
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A data file of a package, or a directory's list if `file` is empty or ends with a slash.
@@ -243,21 +256,27 @@ impl Finder {
 
     /// Where a name leads: packages are searched where they are, top-level names along the path.
     fn spot(&self, name: &ModuleName) -> Option<Spot> {
-        let mut places = self.roots.clone();
-        let mut depth = NAMESPACE_DEPTH;
-        let mut parts = name.parts().peekable();
-        while let Some(part) = parts.next() {
-            let spot = self.search(&places, part, depth)?;
-            if parts.peek().is_none() {
-                return Some(spot);
-            }
-            (places, depth) = match spot {
-                Spot::Package(place) => (vec![place], 1),
-                Spot::Namespace(places) => (places, NAMESPACE_DEPTH),
-                _ => return None,
-            };
+        let (places, depth) = match name.parent() {
+            Some(package) => self.inside(&package)?,
+            None if name.as_str() == "mitogen" => (self.namesake.iter().cloned().collect(), NAMESPACE_DEPTH),
+            None => (Arc::clone(&self.roots), NAMESPACE_DEPTH),
+        };
+        self.search(&places, name.last(), depth)
+    }
+
+    fn inside(&self, package: &ModuleName) -> Option<Inside> {
+        let known = self.inside.lock().unwrap_or_else(PoisonError::into_inner).get(package).cloned();
+        if known.is_some() {
+            return known;
         }
-        None
+        let found: Inside = match self.spot(package)? {
+            Spot::Package(place) => ([place].into(), 1),
+            Spot::Namespace(places) => (places.into(), NAMESPACE_DEPTH),
+            _ => return None,
+        };
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.insert(package.clone(), found.clone());
+        Some(found)
     }
 
     fn search(&self, places: &[Place], part: &str, depth: usize) -> Option<Spot> {

@@ -322,13 +322,11 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
         fail!("no scenario of this name; there are: import codec {}", known.join(" "));
     }
-    if with_import {
-        import::rows(&root, args.peer)?;
-        if chosen.is_empty() && !with_codec && !with_relay {
-            return Ok(true);
-        }
-    }
     let mut report = report::Report::new(args.json);
+    let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
+    if with_import {
+        import::rows(&root, args.peer, rounds, &mut report)?;
+    }
     if with_codec {
         codec::rows(&root, args.quick, |row| report.row(row))?;
     }
@@ -337,7 +335,6 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     if !chosen.is_empty() {
         let subjects = Subjects::prepare(&root, args.peer)?;
-        let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
         for scenario in chosen {
             for pinned in [true, false] {
                 if if pinned { scenario.pinned } else { scenario.free } {

@@ -19,6 +19,8 @@ const LOCALES: &[(&str, &str)] = &[("de_DE", "de_DE.utf8"), ("fr_FR", "fr_FR.utf
 
 const RULES: &str = "# mitogen-testbed
 Defaults:tb_sudopw,tb_sudotty,tb_sudoprompt,tb_sudolect,tb_sudofb,tb_sudoonce timestamp_timeout=0
+Defaults:tb_sudootp,tb_gone,tb_expired,tb_locked timestamp_timeout=0
+Defaults:tb_sudootp pam_service=mitogen-testbed-otp
 Defaults:tb_sudotty requiretty
 Defaults:tb_sudoprompt passprompt=\"Custom prompt for %p on %h> \"
 Defaults:tb_sudopty use_pty
@@ -28,11 +30,16 @@ Defaults:tb_sudoonce passwd_tries=1
 Defaults:tb_sudolog use_pty,log_output,iolog_dir=/var/tmp/mitogen-testbed-iolog
 tb_sudo,tb_sudotty,tb_sudopty,tb_sudolog ALL=(ALL:ALL) NOPASSWD:SETENV: ALL
 tb_sudopw,tb_sudoprompt,tb_sudolect,tb_sudofb,tb_sudoonce ALL=(ALL:ALL) ALL
+tb_sudootp,tb_gone,tb_expired,tb_locked ALL=(ALL:ALL) ALL
 ";
 
 const DOAS_RULES: &str = "# mitogen-testbed
 permit nopass tb_doas
 permit tb_doaspw
+permit tb_doasotp
+permit tb_gone
+permit tb_expired
+permit tb_locked
 permit nopass root
 ";
 
@@ -53,8 +60,8 @@ impl Part for Accounts {
         }
         doas()?;
         locales()?;
-        let expire = ["-E", "0", "tb_gone"];
-        sh::output(Command::new("chage").args(expire))?;
+        sh::output(Command::new("chage").args(["-E", "0", "tb_gone"]))?;
+        sh::output(Command::new("passwd").args(["-lq", "tb_locked"]))?;
         Ok(vec![("MITOGEN_TESTBED_ACCOUNTS".into(), "sudo su doas".into())])
     }
 

@@ -1,6 +1,8 @@
 //! Containers: one of LXC, one of podman, one of buildah. Their root directory holds nothing but a few files;
 //! the programs are this machine's own, mounted read-only, so that nothing is downloaded.
 //!
+//! `podman run` of the image mounts them too.
+//!
 //! Where the machine does not let us start containers (an unprivileged container itself, say) the testbed is up
 //! without them, and says why.
 
@@ -13,7 +15,7 @@ use super::{Part, Testbed};
 use crate::sh::{self, Context, Result};
 
 /// What keeps a container running: as its first process it also reaps orphans.
-const INIT: &str = "while :; do sleep 3600 & wait; done";
+pub(super) const INIT: &str = "while :; do sleep 3600 & wait; done";
 const NAME: &str = "tb";
 /// A container that is there, and does not run.
 const STOPPED: &str = "tb-stopped";
@@ -27,7 +29,7 @@ pub(super) struct Containers;
 impl Part for Containers {
     fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>> {
         let place = Place::new(bed);
-        place.root()?;
+        make_root(&place.root_dir())?;
         let mut facts = Vec::new();
         for (name, started) in
             [("LXC", lxc(&place)), ("PODMAN", podman(&place)), ("BUILDAH", buildah(&place))]
@@ -61,7 +63,7 @@ impl Part for Containers {
             }
         }
         unmount_all(&place.0);
-        remove_empty_groups();
+        remove_groups(&["libpod_parent", "lxc.pivot", "lxc.monitor.tb", "lxc.payload.tb"]);
         fs::remove_dir_all(&place.0).context(place.0.display())
     }
 }
@@ -85,31 +87,30 @@ impl Place {
     fn tool(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)
     }
+}
 
-    /// A root directory to mount the machine's programs in.
-    fn root(&self) -> Result<()> {
-        let root = self.root_dir();
-        if root.join("etc/group").exists() {
-            return Ok(());
-        }
-        for dir in ["usr", "proc", "sys", "dev", "tmp", "root", "etc", "run", "var/tmp"] {
-            let dir = root.join(dir);
-            fs::create_dir_all(&dir).context(dir.display())?;
-        }
-        for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
-            if let Ok(target) = fs::read_link(Path::new("/").join(name)) {
-                let link = root.join(name);
-                if !link.is_symlink() {
-                    symlink(&target, &link).context(link.display())?;
-                }
+/// A root directory to mount the machine's programs in.
+pub(super) fn make_root(root: &Path) -> Result<()> {
+    if root.join("etc/group").exists() {
+        return Ok(());
+    }
+    for dir in ["usr", "proc", "sys", "dev", "tmp", "root", "etc", "run", "var/tmp"] {
+        let dir = root.join(dir);
+        fs::create_dir_all(&dir).context(dir.display())?;
+    }
+    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
+        if let Ok(target) = fs::read_link(Path::new("/").join(name)) {
+            let link = root.join(name);
+            if !link.is_symlink() {
+                symlink(&target, &link).context(link.display())?;
             }
         }
-        let _ = fs::copy("/etc/ld.so.cache", root.join("etc/ld.so.cache"));
-        super::set_mode(&root.join("tmp"), 0o1777)?;
-        let users = "root:x:0:0:root:/root:/bin/sh\nuser1:x:1000:1000::/tmp:/bin/sh\n";
-        sh::write(&root.join("etc/passwd"), users, 0o644)?;
-        sh::write(&root.join("etc/group"), "root:x:0:\nuser1:x:1000:\n", 0o644)
     }
+    let _ = fs::copy("/etc/ld.so.cache", root.join("etc/ld.so.cache"));
+    super::set_mode(&root.join("tmp"), 0o1777)?;
+    let users = "root:x:0:0:root:/root:/bin/sh\nuser1:x:1000:1000::/tmp:/bin/sh\n";
+    sh::write(&root.join("etc/passwd"), users, 0o644)?;
+    sh::write(&root.join("etc/group"), "root:x:0:\nuser1:x:1000:\n", 0o644)
 }
 
 /// Returns the directory of its containers.
@@ -151,7 +152,7 @@ fn podman(place: &Place) -> Result<String> {
         format!("[storage]\ndriver = \"overlay\"\nrunroot = \"{dir}/run\"\ngraphroot = \"{dir}/graph\"\n");
     sh::write(&place.0.join("storage.conf"), storage, 0o644)?;
     // The defaults for limits exceed what this machine may have.
-    let containers = "[containers]\nnetns = \"none\"\nlog_driver = \"k8s-file\"\n\
+    let containers = "[containers]\nnetns = \"none\"\nlog_driver = \"k8s-file\"\nvolumes = [\"/usr:/usr:ro\"]\n\
         default_ulimits = [\"nofile=4096:4096\",\"nproc=8192:8192\"]\n\
         [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"runc\"\n";
     sh::write(&place.0.join("containers.conf"), containers, 0o644)?;
@@ -169,7 +170,7 @@ fn podman(place: &Place) -> Result<String> {
         let root = place.root_dir();
         let root = root.to_string_lossy();
         let _ = output(&["rm", "-f", "-t", "0", NAME, STOPPED]);
-        let common = ["--network", "none", "--rootfs", "-v", "/usr:/usr:ro"];
+        let common = ["--network", "none", "--rootfs"];
         let named = |verb: &[&str], name| {
             let mut args = verb.to_vec();
             args.extend(["--name", name, "--hostname", "tb-podman"]);
@@ -203,7 +204,7 @@ fn buildah(place: &Place) -> Result<String> {
     Ok(buildah.display().to_string())
 }
 
-fn unmount_all(dir: &Path) {
+pub(super) fn unmount_all(dir: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let inside = format!("{}/", dir.display());
     let places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
@@ -214,12 +215,11 @@ fn unmount_all(dir: &Path) {
 }
 
 /// Containers leave their control groups behind. Only empty ones can be removed.
-fn remove_empty_groups() {
+pub(super) fn remove_groups(names: &[&str]) {
     let Ok(hierarchies) = fs::read_dir("/sys/fs/cgroup") else { return };
     for hierarchy in hierarchies.flatten() {
-        let names = ["libpod_parent", "lxc.pivot", "lxc.monitor.tb", "lxc.payload.tb"];
-        for group in names.map(|name| hierarchy.path().join(name)) {
-            remove_empty_group(&group);
+        for name in names {
+            remove_empty_group(&hierarchy.path().join(name));
         }
     }
 }

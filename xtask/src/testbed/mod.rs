@@ -7,9 +7,15 @@
 
 mod accounts;
 mod containers;
+mod daemon;
+mod kube;
+mod lxd;
+mod net;
+mod otp;
 mod pyenv;
 mod shared;
 mod ssh;
+mod sudo_rs;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -43,8 +49,18 @@ trait Part {
 }
 
 /// The parts, in the order of their needs.
-const PARTS: &[&dyn Part] =
-    &[&pyenv::Pyenv, &users::Users, &accounts::Accounts, &ssh::Ssh, &containers::Containers];
+const PARTS: &[&dyn Part] = &[
+    &pyenv::Pyenv,
+    &users::Users,
+    &otp::Otp,
+    &accounts::Accounts,
+    &sudo_rs::SudoRs,
+    &ssh::Ssh,
+    &containers::Containers,
+    &lxd::Lxd,
+    &kube::Kube,
+    &net::Net,
+];
 
 /// The file that says that a test run started this testbed, and not a person.
 const FOR_TESTS: &str = "for-tests";

@@ -73,14 +73,19 @@ pub(super) fn claimed() -> bool {
     })
 }
 
+/// Where a shared file lies.
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new(DIR).join(name)
+}
+
 /// The lines of a shared record: what testbeds made on this machine.
 pub(super) fn record(name: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(Path::new(DIR).join(name)).unwrap_or_default();
+    let text = std::fs::read_to_string(path(name)).unwrap_or_default();
     text.lines().map(String::from).collect()
 }
 
 pub(super) fn set_record(name: &str, lines: &[String]) -> Result<()> {
-    let path = Path::new(DIR).join(name);
+    let path = path(name);
     if lines.is_empty() {
         let _ = std::fs::remove_file(&path);
         return Ok(());

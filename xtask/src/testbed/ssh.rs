@@ -1,5 +1,5 @@
-//! Two sshds on loopback with keys of their own, and the client's side: keys, known hosts, a configuration with one
-//! alias per account.
+//! Three sshds on loopback with keys of their own, and the client's side: keys, known hosts, a configuration with one
+//! alias per account. The third asks for codes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Part, Testbed, set_mode, users};
+use super::{Part, Testbed, daemon, otp, set_mode, users};
 use crate::sh::{self, Context, Result, fail};
 
 const SSHD: &str = "/usr/sbin/sshd";
+/// The server whose PAM service is [`otp`]'s.
+const OTP: u32 = 3;
 const PASSPHRASE: &str = "key-passphrase";
 const BANNER: &str = "*** Authorised use only. Banner with tricky words: password: Permission denied\n";
 
@@ -24,14 +26,13 @@ impl Part for Ssh {
         set_mode(&dir, 0o711)?;
         // sshd wants this directory of its own; it is empty and belongs to the package.
         fs::create_dir_all("/run/sshd").context("/run/sshd")?;
-        for (name, passphrase) in [("host1", ""), ("host2", ""), ("client", ""), ("client_pass", PASSPHRASE)]
-        {
-            key(&dir.join(name), passphrase)?;
+        for name in ["host1", "host2", "host3", "client"] {
+            key(&dir.join(name), "")?;
         }
+        key(&dir.join("client_pass"), PASSPHRASE)?;
         write_client_files(&dir)?;
-        let port1 = server(&dir, 1)?;
-        let port2 = server(&dir, 2)?;
-        sh::write(&bed.dir().join("ssh_config"), client_config(&dir, port1, port2), 0o644)?;
+        let (port1, port2, port3) = (server(&dir, 1)?, server(&dir, 2)?, server(&dir, OTP)?);
+        sh::write(&bed.dir().join("ssh_config"), client_config(&dir, [port1, port2, port3]), 0o644)?;
         Ok(vec![
             ("MITOGEN_TESTBED_SSH_CONFIG".into(), bed.dir().join("ssh_config").display().to_string()),
             ("MITOGEN_TESTBED_SSH_PORT".into(), port1.to_string()),
@@ -46,8 +47,8 @@ impl Part for Ssh {
 
     fn down(&self, bed: &Testbed) -> Result<()> {
         let dir = bed.dir().join("ssh");
-        for n in [1, 2] {
-            stop(&dir, n)?;
+        for n in [1, 2, OTP] {
+            daemon::stop(&pid_file(&dir, n), &mark(&dir, n))?;
         }
         Ok(())
     }
@@ -67,9 +68,9 @@ fn write_client_files(dir: &Path) -> Result<()> {
     let public = |name: &str| sh::read(&dir.join(name).with_extension("pub"));
     let short =
         |name: &str| public(name).map(|text| text.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
-    let (one, two) = (short("host1")?, short("host2")?);
+    let (one, two, three) = (short("host1")?, short("host2")?, short("host3")?);
     sh::write(&dir.join("authorized_keys"), public("client")? + &public("client_pass")?, 0o644)?;
-    sh::write(&dir.join("known_hosts"), format!("tb1 {one}\ntb2 {two}\n"), 0o644)?;
+    sh::write(&dir.join("known_hosts"), format!("tb1 {one}\ntb2 {two}\ntb3 {three}\n"), 0o644)?;
     sh::write(&dir.join("known_hosts_wrong"), format!("tb1 {two}\ntb2 {one}\n"), 0o644)?;
     sh::write(&dir.join("banner"), BANNER, 0o644)
 }
@@ -95,6 +96,10 @@ MaxStartups 300:30:600
 MaxSessions 500
 Subsystem sftp internal-sftp
 LogLevel VERBOSE
+Match User tb_otp,tb_otpvia,tb_otpcli
+  AuthenticationMethods keyboard-interactive
+Match User tb_otpkey
+  AuthenticationMethods publickey,keyboard-interactive
 Match User tb_pw
   AuthenticationMethods password
 Match User tb_kbd
@@ -109,27 +114,40 @@ Match User tb_sftp
     )
 }
 
+/// The first server's configuration, for one that listens elsewhere.
+pub(super) fn far_server_config(bed: &Testbed, address: &str, pid_file: &Path) -> String {
+    let dir = bed.dir().join("ssh");
+    server_config(&dir, 1, 22)
+        .replace("127.0.0.1", address)
+        .replace(&dir.join("sshd1.pid").display().to_string(), &pid_file.display().to_string())
+}
+
 /// Starts server `n` unless it runs; returns its port. A port that was free when asked for may be taken a moment
 /// later by somebody else, so several are tried.
 fn server(dir: &Path, n: u32) -> Result<u16> {
     let config = dir.join(format!("sshd{n}.conf"));
-    if running(dir, n).is_some() {
+    if daemon::running(&pid_file(dir, n), &mark(dir, n)).is_some() {
         let port = sh::read(&config)?.lines().find_map(|line| line.strip_prefix("Port ")?.parse().ok());
         if let Some(port) = port {
             return Ok(port);
         }
     }
     let log = dir.join(format!("sshd{n}.log"));
+    // Its PAM service is called as the program is.
+    let program = if n == OTP { dir.join(otp::SERVICE) } else { PathBuf::from(SSHD) };
+    if n == OTP && !program.is_symlink() {
+        std::os::unix::fs::symlink(SSHD, &program).context(program.display())?;
+    }
     for _ in 0..5 {
         let port = free_port()?;
         sh::write(&config, server_config(dir, n, port), 0o644)?;
         let _ = fs::remove_file(pid_file(dir, n));
         // It goes to the background by itself, after the sockets are open.
-        let mut cmd = Command::new(SSHD);
+        let mut cmd = Command::new(&program);
         sh::output(cmd.arg("-f").arg(&config).arg("-E").arg(&log))?;
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
-            if running(dir, n).is_some() {
+            if daemon::running(&pid_file(dir, n), &mark(dir, n)).is_some() {
                 return Ok(port);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -147,33 +165,15 @@ fn pid_file(dir: &Path, n: u32) -> PathBuf {
     dir.join(format!("sshd{n}.pid"))
 }
 
-/// The process that is our server `n`: the pid of its file, if that process was started with our configuration.
-fn running(dir: &Path, n: u32) -> Option<rustix::process::Pid> {
-    let pid: i32 = fs::read_to_string(pid_file(dir, n)).ok()?.trim().parse().ok()?;
-    let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let config = dir.join(format!("sshd{n}.conf"));
-    String::from_utf8_lossy(&cmdline)
-        .contains(&*config.to_string_lossy())
-        .then(|| rustix::process::Pid::from_raw(pid))?
-}
-
-fn stop(dir: &Path, n: u32) -> Result<()> {
-    let Some(pid) = running(dir, n) else { return Ok(()) };
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while running(dir, n).is_some() {
-        if Instant::now() > deadline {
-            fail!("sshd {n} (pid {}) does not end", pid.as_raw_nonzero());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+/// What stands in the command line of our server `n`, and of no other.
+fn mark(dir: &Path, n: u32) -> String {
+    dir.join(format!("sshd{n}.conf")).display().to_string()
 }
 
 /// One alias per account, so that `ssh -F ssh_config tb_dash command` is all there is to it.
-fn client_config(dir: &Path, port1: u16, port2: u16) -> String {
+fn client_config(dir: &Path, [port1, port2, port3]: [u16; 3]) -> String {
     let d = dir.display();
-    let mut text = String::new();
+    let mut text = format!("Host tb_otp*\n  Port {port3}\n  HostKeyAlias tb3\n");
     for name in users::names().chain(["root"]) {
         text += &format!(
             "Host {name}\n  HostName 127.0.0.1\n  Port {port1}\n  HostKeyAlias tb1\n  User {name}\n"
@@ -186,6 +186,10 @@ fn client_config(dir: &Path, port1: u16, port2: u16) -> String {
   HostKeyAlias tb2
   User tb_dash
   ProxyJump tb_bash
+Host slow
+  HostName 10.78.0.2
+  HostKeyAlias tb1
+  User tb_sudo
 Host inetd
   HostName inetd
   HostKeyAlias tb1

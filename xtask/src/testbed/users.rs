@@ -43,6 +43,13 @@ const ACCOUNTS: &[(&str, &[&str])] = &[
     ("tb_doas", &["/bin/bash"]),
     ("tb_doaspw", &["/bin/bash"]),
     ("tb_gone", &["/bin/bash"]),
+    ("tb_locked", &["/bin/bash"]),
+    ("tb_otp", &["/bin/bash"]),
+    ("tb_otpcli", &["/bin/bash"]),
+    ("tb_otpvia", &["/bin/bash"]),
+    ("tb_otpkey", &["/bin/bash"]),
+    ("tb_sudootp", &["/bin/bash"]),
+    ("tb_doasotp", &["/bin/bash"]),
 ];
 
 /// What tb_noisy's bash prints before any command (bash reads .bashrc under sshd even for a command).

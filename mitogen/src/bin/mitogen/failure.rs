@@ -1,7 +1,7 @@
 //! Errors of the library, as results and people see them.
 
 use crate::outcome::{Failure, Kind};
-use mitogen::{ConnectError, Error, FailureKind, LostReason, Phase};
+use mitogen::{ConnectError, Error, FailureKind, LostReason, Phase, SecretName};
 
 /// How many of the last lines seen are worth showing.
 const SEEN: usize = 8;
@@ -85,6 +85,9 @@ fn seen(error: &ConnectError) -> Vec<String> {
 fn hint(error: &ConnectError) -> Option<String> {
     let becomes = ["sudo:", "su:", "doas:"].iter().any(|method| error.hop.starts_with(method));
     let options = match error.kind {
+        FailureKind::SecretNeeded(SecretName(ref name)) if name == "second factor" => {
+            "--ask-second-factor, --second-factor-command"
+        }
         FailureKind::AuthRefused | FailureKind::SecretNeeded(_) if becomes => {
             "--ask-become-pass, --become-password-file"
         }

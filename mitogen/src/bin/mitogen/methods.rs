@@ -5,12 +5,12 @@
 //! argv = ["dzdo", "-u", "{argument}", "-p", "mitogen-asks:", "--", "{command}"]
 //! argument = "root"                    # when the target says none; without this line it must
 //! wiring = "prompts"                   # plain, merged, pipes, prompts or terminal
-//! prompt = [{ contains = "mitogen-asks:", secret = "become" }]
+//! prompt = [{ contains = "mitogen-asks:", secret = "become" }]      # or "login", "second-factor"
 //! failure = [{ contains = "not allowed", kind = "not-permitted", advice = "ask for the role" }]
 //! ```
 
-use crate::{connect::Passwords, target::Hop};
-use mitogen::{Custom, FailureKind};
+use crate::{connect::Passwords, password::Password, target::Hop};
+use mitogen::{Credential, Custom, FailureKind};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -69,10 +69,11 @@ struct Prompt {
 
 /// Which password.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Which {
     Login,
     Become,
+    SecondFactor,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -235,13 +236,15 @@ impl Prompt {
         if let (Some(end), Some(answer)) = (&self.ends, &self.say) {
             return custom.says(end, fill(answer));
         }
-        let (name, password) = match self.secret {
-            Some(Which::Login) => ("login password", passwords.login),
-            _ => ("password", passwords.become_),
+        let given = |password: &Password| Credential::from(password.expose());
+        let (name, secret) = match self.secret {
+            Some(Which::Login) => ("login password", passwords.login.map(given)),
+            Some(Which::SecondFactor) => ("second factor", passwords.second.cloned()),
+            Some(Which::Become) | None => ("password", passwords.become_.map(given)),
         };
-        match (&self.contains, password) {
-            (Some(text), Some(password)) => custom.asks(text, name, password.expose()),
-            (None, Some(password)) => custom.hidden(name, password.expose()),
+        match (&self.contains, secret) {
+            (Some(text), Some(secret)) => custom.asks(text, name, secret),
+            (None, Some(secret)) => custom.hidden(name, secret),
             // Asked for and not given: the machine says so itself of any question without echo.
             (_, None) => custom,
         }

@@ -46,6 +46,15 @@ pub(crate) enum Unasked {
     Interrupted,
 }
 
+impl std::fmt::Display for Unasked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unasked::Failed(why) => write!(f, "the terminal gave no answer: {why}"),
+            Unasked::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
 /// Asks on the terminal, without echo. The terminal's settings are restored whatever happens: Ctrl-C and a
 /// termination signal included.
 pub(crate) async fn ask(prompt: &str) -> Result<Password, Unasked> {
@@ -97,7 +106,7 @@ impl Drop for Hidden<'_> {
 }
 
 /// Reads up to the first line feed, through a buffer that is wiped.
-fn first_line(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Password> {
+pub(crate) fn first_line(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Password> {
     let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
     // One buffer of full size: growing would leave copies behind.
     let mut buffer = Zeroizing::new([0u8; LIMIT]);

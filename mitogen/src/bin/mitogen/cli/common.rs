@@ -43,6 +43,12 @@ pub(crate) struct Common {
     /// Read the password of sudo, su and doas from the first line of FILE
     #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
     pub(crate) become_password_file: Option<PathBuf>,
+    /// Ask on the terminal for a code whenever a tool wants more than the password
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) ask_second_factor: bool,
+    /// A shell command that prints that code (it finds the question in MITOGEN_HOP and MITOGEN_QUESTION)
+    #[arg(long, value_name = "COMMAND", help_heading = "Connection", conflicts_with = "ask_second_factor")]
+    pub(crate) second_factor_command: Option<String>,
     /// A TOML file with connection methods of your own; repeatable
     #[arg(long, value_name = "FILE", help_heading = "Connection", value_hint = ValueHint::FilePath)]
     pub(crate) methods: Vec<PathBuf>,
@@ -147,6 +153,8 @@ impl Common {
             password_file: later.password_file.or(self.password_file),
             ask_become_pass: self.ask_become_pass || later.ask_become_pass,
             become_password_file: later.become_password_file.or(self.become_password_file),
+            ask_second_factor: self.ask_second_factor || later.ask_second_factor,
+            second_factor_command: later.second_factor_command.or(self.second_factor_command),
             methods: self.methods,
             host_keys: later.host_keys.or(self.host_keys),
             ssh_config: later.ssh_config.or(self.ssh_config),
