@@ -2,12 +2,13 @@
 import os
 import sys
 import time
-from mitogen import core, tree
+from mitogen import core, credit, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
+from mitogen.core import ENC_PICKLE, BytesType, ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
 from mitogen.credit import NAPS, Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
+from mitogen.wire import EMPTY, pack
 
 ALLOCATE_ID = 105
 # Where the controller gives plans away; only between our own.
@@ -15,6 +16,8 @@ GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
 # The modules that a context, with or without children, may come to need when it least expects it.
 REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
+# Bytes that are worth a form of their own.
+LONG = 32768
 # Seconds that what was sent gets to leave before a context detaches.
 PATIENCE = 2
 
@@ -38,6 +41,21 @@ class Secret(UnicodeType):
         return Secret, (UnicodeType(self),)
 
 
+def pickled(data, who, handle):
+    """A message that carries a value in the form that costs its receiver least."""
+    if type(data) is BytesType and len(data) > LONG:
+        credit.prime()
+        if who:
+            # What Python 2 has for bytes, all understand, and protocol 2 of Python 3 would make a text of them.
+            data = EMPTY.join(['\x80\x02T'.encode('latin-1'), pack('<i', len(data)), data, '.'.encode()])
+            return Message(enc=ENC_PICKLE, data=data, handle=handle)
+    econtext = getattr(sys.modules['mitogen'], 'econtext', None)
+    protocol = 2
+    if econtext and not who:
+        protocol = econtext.dispatcher.protocol
+    return Message.pickled(data, protocol, handle=handle)
+
+
 class Sender(object):
     """The sending end of a handle in some context."""
     # What tells us how fast the receiver is; made when something is sent.
@@ -49,8 +67,8 @@ class Sender(object):
 
     def send(self, data):
         """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
-        msg = Message.pickled(data, handle=self.dst_handle)
         context = self.context
+        msg = pickled(data, context.context_id, self.dst_handle)
         # Who sends to himself would wait for himself.
         if context.context_id != context.router.context_id:
             if not self.credit:

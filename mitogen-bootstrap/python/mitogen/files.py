@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import zlib
-from mitogen import api, core
+from mitogen import api, bulk, core, credit
 from mitogen.broker import clock
 from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
@@ -674,16 +674,12 @@ def work():
         msg = result = options = None
 
 
-def prime():
-    """Has the C library keep the memory of chunks, which it would get from the system and give back each time: that costs more than a signature."""
-    BytesType().ljust(1 << 22)
-
-
 def start():
     """Gets ready for requests."""
     from mitogen import landing
     if HANDLE not in core.router.handlers:
         sys.modules['mitogen'].econtext.broker.at_end.append(landing.clean_up)
-        prime()
+        credit.prime()
+        bulk.install(core.router.parent)
         core.router.handlers[HANDLE] = handle_request, True, True, None
     return True

@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 from mitogen import link, tree, wire
-from mitogen.core import Message, StreamError
+from mitogen.core import BytesType, Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
@@ -24,11 +24,22 @@ except ImportError:
     def unpack_head(data, start):
         return unpack(HEADER, data[start:start + HEADER_LEN])
 
-# Bytes read at once, except of a long frame or while more comes than that; joined for one write; that may wait in a link, behind the message at its head, before it
-# is given up; the longest payload that may overtake; that may overtake one frame of bulk.
+try:
+    # Since 3.3; a long frame is then neither cut out of what was read nor joined to its signature.
+    writev = getattr(os, 'writev')
+    view = memoryview  # novm
+except (AttributeError, NameError):
+    view = None
+
+    def writev(fd, pieces):
+        return os.write(fd, EMPTY.join(pieces))
+
+# Bytes read at once, except of a long frame; of a frame that is not copied; made into one write, and into how many pieces at most; that may wait in a link, behind the message at its head, before
+# it is given up; the longest payload that may overtake; that may overtake one frame of bulk.
 READ = 65536
-MUCH = 262144
+LONG = 32768
 JOIN = 131072
+PIECES = 256
 QUEUE = 64 << 20
 # The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
 EMPTY.ljust(1 << 22)
@@ -43,6 +54,8 @@ DEL = pack('>L', tree.DEL_ROUTE)
 
 class Decoder(wire.Decoder):
     """Passes on what is not for us without unpacking it."""
+    # The length of the last frame.
+    last = 0
 
     def feed_link(self, data, link):
         """Takes bytes that came by a link."""
@@ -69,7 +82,10 @@ class Decoder(wire.Decoder):
             if end - pos < need:
                 break
             stop = pos + need
-            frame = data[start:stop]
+            if view and length >= LONG:
+                frame = view(data)[start:stop]
+            else:
+                frame = data[start:stop]
             if skip:
                 chain.feed(frame)
                 if chain.mac() != data[pos:start]:
@@ -78,8 +94,9 @@ class Decoder(wire.Decoder):
             if out is not None:
                 out.forward(frame)
             else:
-                link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=frame[HEADER_LEN:]))
+                link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[pos + head:stop]))
             pos = stop
+            self.last = need
             need = head
         self.parts = []
         self.have = end - pos
@@ -106,8 +123,6 @@ class Link(link.Link, tree.Branch):
         # How many frames of each pair (destination, source) are in bulk; how many bytes have overtaken the first of them.
         self.talks = {}
         self.ahead = 0
-        # Bytes of the next read.
-        self.size = READ
 
     def send(self, msg):
         """Sends a message of our own, unless this is a fork of our process."""
@@ -153,7 +168,7 @@ class Link(link.Link, tree.Branch):
         elif len(frame) <= SMALL + HEADER_LEN and (not self.bulk or self.overtakes(frame)):
             self.small.append(frame)
         else:
-            talk = frame[TALK]
+            talk = BytesType(frame[TALK])
             self.talks[talk] = self.talks.get(talk, 0) + 1
             self.bulk.append(frame)
         self.queued += len(frame)
@@ -171,10 +186,10 @@ class Link(link.Link, tree.Branch):
         if chain:
             chain.feed(frame)
             self.queued += 20
-            if len(frame) < READ:
-                frame = chain.mac() + frame
-            else:
+            if len(frame) >= LONG:
                 queue.append(chain.mac())
+            else:
+                frame = chain.mac() + frame
         queue.append(frame)
 
     def refill(self):
@@ -186,7 +201,7 @@ class Link(link.Link, tree.Branch):
             frame = self.bulk.popleft()
             size += len(frame)
             self.ahead = 0
-            talk = frame[TALK]
+            talk = BytesType(frame[TALK])
             count = self.talks[talk] - 1
             if count:
                 self.talks[talk] = count
@@ -204,16 +219,17 @@ class Link(link.Link, tree.Branch):
     def write(self):
         queue = self.queue
         while queue or self.refill():
-            data = queue[0]
-            if len(queue) > 1 and len(data) < READ and not self.sent:
-                size = count = 0
-                while count < len(queue) and size < JOIN:
-                    size += len(queue[count])
-                    count += 1
-                queue[:count] = [EMPTY.join(queue[:count])]
-                data = queue[0]
+            size = count = 0
+            for piece in queue[:PIECES]:
+                size += len(piece)
+                count += 1
+                if size >= JOIN:
+                    break
+            pieces = queue[:count]
+            if self.sent:
+                pieces[0] = (view or EMPTY.__class__)(pieces[0])[self.sent:]
             try:
-                n = os.write(self.fd_out, data[self.sent:self.sent + link.CHUNK])
+                n = writev(self.fd_out, pieces)
             except OSError:
                 code = sys.exc_info()[1].errno
                 if code == errno.EINTR:
@@ -221,11 +237,14 @@ class Link(link.Link, tree.Branch):
                 if code != errno.EAGAIN:
                     self.close()
                 return
-            self.sent += n
             self.queued -= n
-            if self.sent == len(data):
-                self.sent = 0
-                del queue[0]
+            n += self.sent
+            if n == size:
+                del queue[:count]
+                n = 0
+            while n and n >= len(queue[0]):
+                n -= len(queue.pop(0))
+            self.sent = n
 
     def tell(self):
         if not self.told:
@@ -242,20 +261,17 @@ class Link(link.Link, tree.Branch):
 
     def handle_readable(self):
         decoder = self.decoder
-        size = self.size
+        # So that a long frame ends where a read ends; long ones follow each other.
+        size = decoder.last
         if decoder.parts:
-            # So that a long frame ends where a read ends.
-            size = min(max(size, decoder.need - decoder.have), 1 << 20)
+            size = decoder.need - decoder.have
         try:
-            data = os.read(self.fd_in, size)
+            data = os.read(self.fd_in, min(max(size, READ), 1 << 20))
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return
             data = EMPTY
         if data:
-            self.size = READ
-            if len(data) >= READ:
-                self.size = MUCH
             self.feed(data)
         else:
             self.lose()
