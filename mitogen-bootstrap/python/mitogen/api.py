@@ -2,9 +2,9 @@
 import os
 import sys
 import time
-from mitogen import core, credit, tree
+from mitogen import core, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ENC_PICKLE, BytesType, ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
+from mitogen.core import ENC_PICKLE, PY3, BytesType, ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
 from mitogen.credit import NAPS, Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
 from mitogen.router import Router
@@ -15,7 +15,7 @@ ALLOCATE_ID = 105
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
 # The modules that a context, with or without children, may come to need when it least expects it.
-REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
+REST = 'failure', 'logs', 'process', 'credit', 'select', 'bulk', 'api'
 # Bytes that are worth a form of their own.
 LONG = 32768
 # Seconds that what was sent gets to leave before a context detaches.
@@ -43,17 +43,22 @@ class Secret(UnicodeType):
 
 def pickled(data, who, handle):
     """A message that carries a value in the form that costs its receiver least."""
-    if type(data) is BytesType and len(data) > LONG:
-        credit.prime()
-        if who:
-            # What Python 2 has for bytes, all understand, and protocol 2 of Python 3 would make a text of them.
-            data = EMPTY.join(['\x80\x02T'.encode('latin-1'), pack('<i', len(data)), data, '.'.encode()])
-            return Message(enc=ENC_PICKLE, data=data, handle=handle)
     econtext = getattr(sys.modules['mitogen'], 'econtext', None)
     protocol = 2
     if econtext and not who:
         protocol = econtext.dispatcher.protocol
-    return Message.pickled(data, protocol, handle=handle)
+    if not PY3 or type(data) is not BytesType or len(data) < LONG:
+        return Message.pickled(data, protocol, handle=handle)
+    if econtext and econtext.stream and get_ident() != econtext.importer.io_thread:
+        # Not at the top: whoever sends only little never needs it.
+        from mitogen import bulk
+        bulk.install(econtext.stream)
+    start = '\x80\x02T'
+    if protocol > 2:
+        start = '\x80\x03B'
+    # What Python 2 has for bytes, all understand, and protocol 2 of Python 3 would make a text of them.
+    data = EMPTY.join([start.encode('latin-1'), pack('<i', len(data)), data, '.'.encode()])
+    return Message(enc=ENC_PICKLE, data=data, handle=handle)
 
 
 class Sender(object):

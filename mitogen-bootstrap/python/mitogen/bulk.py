@@ -1,19 +1,85 @@
-"""Long frames that come to a context without children: read at their length, and copied once less. It takes the core's place when files are on their way."""
+"""Long frames: read at their length, written without being joined to their heads, and in the time of who sends them.
+
+A link to the parent gets this when files or long values go by it; links among others (mitogen.stream) have some of it from the beginning.
+"""
 import errno
 import os
+import select
 import sys
 from mitogen import link, wire
-from mitogen.core import PY3, Message, StreamError
-from mitogen.wire import EMPTY, HEADER, HEADER_LEN, unpack
+from mitogen.core import BytesType, Message, StreamError
+from mitogen.importer import get_ident
+from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
-# Bytes read at once, except of a long frame; what a long frame is; the most that is asked for at once.
+try:
+    # Since 3.3.
+    writev = getattr(os, 'writev')
+    view = memoryview  # novm
+except (AttributeError, NameError):
+    view = None
+
+    def writev(fd, pieces):
+        return os.write(fd, EMPTY.join(pieces))
+
+# Bytes read at once, except of a long frame; what a long frame is; the most that is asked for at once; made into one write, and into how many pieces at most.
 READ = 65536
 LONG = 32768
 MOST = 1 << 20
+JOIN = 131072
+PIECES = 256
+
+primed = []
+
+
+def prime():
+    """Has the C library keep the memory of long frames, which it would get from the system and give back each time: that costs more than a signature."""
+    if not primed:
+        primed.append(1)
+        BytesType().ljust(1 << 22)
+
+
+def write(link, refill):
+    """Writes what can be written of a link's queue, under its lock."""
+    queue = link.queue
+    while queue or refill():
+        size = count = 0
+        for piece in queue[:PIECES]:
+            size += len(piece)
+            count += 1
+            if size >= JOIN:
+                break
+        pieces = queue[:count]
+        if link.sent:
+            pieces[0] = (view or BytesType)(pieces[0])[link.sent:]
+        try:
+            n = writev(link.fd_out, pieces)
+        except OSError:
+            code = sys.exc_info()[1].errno
+            if code == errno.EINTR:
+                continue
+            if code != errno.EAGAIN:
+                link.close()
+            return
+        link.queued -= n
+        n += link.sent
+        if n == size:
+            del queue[:count]
+            n = 0
+        while n and n >= len(queue[0]):
+            n -= len(queue.pop(0))
+        link.sent = n
+
+
+def room(decoder):
+    """How much to read: so that a long frame ends where a read ends, for long ones follow each other."""
+    size = decoder.last
+    if decoder.parts:
+        size = decoder.need - decoder.have
+    return min(max(size, READ), MOST)
 
 
 class Decoder(wire.Decoder):
-    # The length of the last frame, if it was a long one: they follow each other.
+    # The length of the last frame, if it was a long one.
     last = 0
 
     def feed(self, data):
@@ -21,11 +87,9 @@ class Decoder(wire.Decoder):
         if size != self.last:
             out = wire.Decoder.feed(self, data)
             if out:
-                self.last = len(out[-1].data)
-                if self.last < LONG or not PY3:
-                    self.last = 0
-                else:
-                    self.last += self.skip + HEADER_LEN
+                self.last = 0
+                if view and len(out[-1].data) >= LONG:
+                    self.last = self.skip + HEADER_LEN + len(out[-1].data)
             return out
         if self.parts:
             data = EMPTY.join(self.parts + [data])
@@ -39,22 +103,52 @@ class Decoder(wire.Decoder):
             self.last = 0
             return self.feed(data)
         if skip:
-            self.chain.feed(memoryview(data)[skip:])  # novm
+            self.chain.feed(view(data)[skip:])
             if self.chain.mac() != data[:skip]:
                 raise StreamError('bad frame signature')
         return [Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[body:])]
 
 
 class Link(link.Link):
-    def receive(self):
-        decoder = self.decoder
-        size = decoder.last
-        if decoder.parts:
-            size = decoder.need - decoder.have
+    def send(self, msg):
+        data = msg.data
+        if not view or len(data) < LONG or os.getpid() != self.pid:
+            return link.Link.send(self, msg)
+        self.lock.acquire()
         try:
-            data = os.read(self.fd_in, min(max(size, READ), MOST))
+            if self.dead:
+                return
+            head = pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, len(data))
+            chain = self.chain_out
+            if chain:
+                chain.feed(head)
+                chain.feed(data)
+                head = chain.mac() + head
+            first = not self.queue
+            self.queue += [head, data]
+            self.queued += len(head) + len(data)
+            if first:
+                self.write()
+        finally:
+            self.lock.release()
+        try:
+            # A wake-up of the I/O thread for each frame would cost more.
+            while self.queued and get_ident() != sys.modules['mitogen'].econtext.importer.io_thread:
+                select.select([], [self.fd_out], [], 1)
+                self.flush()
+        except (select.error, OSError, ValueError):
+            pass
+        if self.queued:
+            self.tell()
+
+    def write(self):
+        write(self, bool)
+
+    def receive(self):
+        try:
+            data = os.read(self.fd_in, room(self.decoder))
             if data:
-                return decoder.feed(data)
+                return self.decoder.feed(data)
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return []
@@ -66,6 +160,7 @@ class Link(link.Link):
 
 def install(parent):
     """Gives the link to the parent these classes, unless it has others already; from any thread."""
+    prime()
     parent.lock.acquire()
     if parent.__class__ is link.Link:
         parent.decoder.__class__ = Decoder

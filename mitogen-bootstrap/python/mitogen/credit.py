@@ -5,7 +5,7 @@ A sender's messages name, in `reply_to`, a handle with the top bit set; there th
 import sys
 import time
 from mitogen.broker import clock
-from mitogen.core import BytesType, Message, to_text
+from mitogen.core import Message, to_text
 from mitogen.importer import allocate_lock, get_ident
 
 # Where the handles for credit begin; how many bytes a sender may have on their way; after how many a receiver tells again; how many seconds a sender waits for the
@@ -17,16 +17,6 @@ PATIENCE = 5
 MANY = 65536
 # The shortest and longest sleep where a lock cannot be waited for with a limit.
 NAPS = .0005, .05
-
-
-primed = []
-
-
-def prime():
-    """Has the C library keep the memory of long messages, which it would get from the system and give back each time: that costs more than a signature."""
-    if not primed:
-        primed.append(1)
-        BytesType().ljust(1 << 22)
 
 
 def acquire(lock, deadline):

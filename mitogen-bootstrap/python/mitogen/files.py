@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import zlib
-from mitogen import api, bulk, core, credit
+from mitogen import api, bulk, core
 from mitogen.broker import clock
 from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
@@ -19,8 +19,9 @@ CHUNK = 131072 - 26
 HOLE_COST = 4096
 # What is no longer than this travels with the request or the answer itself.
 INLINE = 65536
-# Threads for requests, and seconds without a sign of life of a receiver.
-THREADS = 2
+# Threads for requests; after how many seconds at one request a thread gets company (two that are busy only take turns); seconds without a sign of life of a receiver.
+THREADS = 4
+SLOW = .05
 STALL = 60
 SEEK_DATA = 3
 SEEK_HOLE = 4
@@ -29,8 +30,8 @@ NUMBERS = 1 << 20, 262144, 8 << 20
 # What is under way: the handle that its messages come to -> Incoming, Outgoing or Relay.
 transfers = {}
 requests = api.Latch()
+# [since when it is at a request, or None] of each thread.
 workers = []
-resting = []
 # link -> the locks of those that want to send there, in their order.
 turns = {}
 guard = allocate_lock()
@@ -651,18 +652,18 @@ def handle_request(msg):
     """Takes a request, on the I/O thread."""
     if not msg.is_dead:
         requests.put(msg)
-        if not resting and len(workers) < THREADS:
-            workers.append(1)
-            start_new_thread(work, ())
+        late = clock() - SLOW
+        if len(workers) < THREADS and not [1 for worker in workers if worker[0] is None or worker[0] > late]:
+            worker = [None]
+            workers.append(worker)
+            start_new_thread(work, (worker,))
 
 
-def work():
+def work(worker):
     while 1:
-        resting.append(1)
-        try:
-            msg = requests.get()
-        finally:
-            resting.pop()
+        worker[0] = None
+        msg = requests.get()
+        worker[0] = clock()
         try:
             name, options = msg.unpickle()
             options = dict([(str(key), options[key]) for key in core.Kwargs(options)])
@@ -679,7 +680,6 @@ def start():
     from mitogen import landing
     if HANDLE not in core.router.handlers:
         sys.modules['mitogen'].econtext.broker.at_end.append(landing.clean_up)
-        credit.prime()
         bulk.install(core.router.parent)
         core.router.handlers[HANDLE] = handle_request, True, True, None
     return True

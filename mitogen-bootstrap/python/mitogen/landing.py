@@ -73,6 +73,8 @@ class Landing(object):
     old = None
     # A device: nothing is put in its place.
     direct = False
+    # Its end may be a hole that was never written.
+    sparse = False
 
     def __init__(self, options):
         self.options = options
@@ -168,7 +170,7 @@ class Landing(object):
         if offset not in (0, self.have):
             raise Refused('size', 'it goes on at %d, and %d bytes are there' % (offset, self.have))
         self.at = offset
-        if not self.direct:
+        if not self.direct and self.have:
             os.lseek(self.fd, offset, 0)
 
     def started(self):
@@ -185,6 +187,7 @@ class Landing(object):
         self.at += size
         if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
             os.lseek(self.fd, size, 1)
+            self.sparse = True
             return
         while data:
             count = os.write(self.fd, data)
@@ -198,6 +201,7 @@ class Landing(object):
         self.at += length
         if not self.direct:
             os.lseek(self.fd, length, 1)
+            self.sparse = True
 
     def check(self, more):
         if more < 0 or self.size is not None and self.at + more > self.size:
@@ -210,11 +214,14 @@ class Landing(object):
         self.started()
         options = self.options
         if not self.direct:
-            os.ftruncate(self.fd, size)
+            if self.sparse or self.have:
+                os.ftruncate(self.fd, size)
             self.dress()
             if options.get('sync'):
                 os.fsync(self.fd)
             self.place()
+            if options.get('sync'):
+                self.sync_name()
         os.close(self.fd)
         self.fd = None
         return {'bytes': size, 'path': BytesType(self.path), 'resumed': self.have}
@@ -258,6 +265,20 @@ class Landing(object):
         os.rename(name, self.path)
         temporary.pop(name, None)
         self.temp = None
+
+    def sync_name(self):
+        """A crash of the machine shall not take the name back. Some file systems cannot promise that."""
+        try:
+            fd = os.open(self.directory(), os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            try:
+                os.fsync(fd)
+            except OSError:
+                pass
+        finally:
+            os.close(fd)
 
     def link(self, name):
         # The directory counts for nothing, but that it is given makes Python follow the link.

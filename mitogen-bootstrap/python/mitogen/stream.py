@@ -11,7 +11,8 @@ before it. DEL_ROUTE overtakes nothing: what a lost context sent last is still b
 import errno
 import os
 import sys
-from mitogen import link, tree, wire
+from mitogen import bulk, link, tree, wire
+from mitogen.bulk import JOIN, LONG, READ, view
 from mitogen.core import BytesType, Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
@@ -24,27 +25,11 @@ except ImportError:
     def unpack_head(data, start):
         return unpack(HEADER, data[start:start + HEADER_LEN])
 
-try:
-    # Since 3.3; a long frame is then neither cut out of what was read nor joined to its signature.
-    writev = getattr(os, 'writev')
-    view = memoryview  # novm
-except (AttributeError, NameError):
-    view = None
-
-    def writev(fd, pieces):
-        return os.write(fd, EMPTY.join(pieces))
-
-# Bytes read at once, except of a long frame; of a frame that is not copied; made into one write, and into how many pieces at most; that may wait in a link, behind the message at its head, before
-# it is given up; the longest payload that may overtake; that may overtake one frame of bulk.
-READ = 65536
-LONG = 32768
-JOIN = 131072
-PIECES = 256
+# Bytes that may wait in a link, behind the message at its head, before it is given up; the longest payload that may overtake; that may overtake one frame of bulk.
 QUEUE = 64 << 20
-# The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
-EMPTY.ljust(1 << 22)
 SMALL = 4096
 FAIR = 65536
+bulk.prime()
 # Where a frame names the two that talk, and the handle; two handles as they stand there.
 TALK = slice(2, 10)
 HANDLE = slice(14, 18)
@@ -217,34 +202,7 @@ class Link(link.Link, tree.Branch):
         self.talks.clear()
 
     def write(self):
-        queue = self.queue
-        while queue or self.refill():
-            size = count = 0
-            for piece in queue[:PIECES]:
-                size += len(piece)
-                count += 1
-                if size >= JOIN:
-                    break
-            pieces = queue[:count]
-            if self.sent:
-                pieces[0] = (view or EMPTY.__class__)(pieces[0])[self.sent:]
-            try:
-                n = writev(self.fd_out, pieces)
-            except OSError:
-                code = sys.exc_info()[1].errno
-                if code == errno.EINTR:
-                    continue
-                if code != errno.EAGAIN:
-                    self.close()
-                return
-            self.queued -= n
-            n += self.sent
-            if n == size:
-                del queue[:count]
-                n = 0
-            while n and n >= len(queue[0]):
-                n -= len(queue.pop(0))
-            self.sent = n
+        bulk.write(self, self.refill)
 
     def tell(self):
         if not self.told:
@@ -260,13 +218,8 @@ class Link(link.Link, tree.Branch):
             self.router.log('mitogen', 40, 'a message of context %s to handle %s failed: %r' % (msg.src_id, msg.handle, sys.exc_info()[1]))
 
     def handle_readable(self):
-        decoder = self.decoder
-        # So that a long frame ends where a read ends; long ones follow each other.
-        size = decoder.last
-        if decoder.parts:
-            size = decoder.need - decoder.have
         try:
-            data = os.read(self.fd_in, min(max(size, READ), 1 << 20))
+            data = os.read(self.fd_in, bulk.room(self.decoder))
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return
