@@ -1,4 +1,4 @@
-//! What a context needs to start others, sent before it has to ask.
+//! What a context needs to start others, or for files, sent before it has to ask.
 
 use crate::error::Error;
 use crate::info::ContextInfo;
@@ -33,6 +33,30 @@ pub(crate) fn equip(shared: &Shared, context: &ContextInfo) -> Result<(), Error>
             }
         };
         shared.send(to, handle, body)?;
+    }
+    Ok(())
+}
+
+/// What a context needs for files, in the order of import.
+const FILES: [&str; 9] = [
+    "mitogen.files",
+    "mitogen.api",
+    "mitogen.tree",
+    "mitogen.credit",
+    "mitogen.bulk",
+    "mitogen.sending",
+    "mitogen.landing",
+    "mitogen.transfer",
+    "mitogen.window",
+];
+
+/// Sends a neighbour the modules for files. What lies behind another context asks for them.
+pub(crate) fn equip_for_files(shared: &Shared, context: &ContextInfo) -> Result<(), Error> {
+    if context.ancestors().next().is_some() {
+        return Ok(());
+    }
+    for body in FILES.into_iter().filter_map(module) {
+        shared.send(context.id, LoadModule::HANDLE, body)?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ def write(link, refill):
         link.sent = n
 
 
-def room(decoder):
+def amount(decoder):
     """How much to read: so that a long frame ends where a read ends, for long ones follow each other."""
     size = decoder.last
     if decoder.parts:
@@ -146,7 +146,7 @@ class Link(link.Link):
 
     def receive(self):
         try:
-            data = os.read(self.fd_in, room(self.decoder))
+            data = os.read(self.fd_in, amount(self.decoder))
             if data:
                 return self.decoder.feed(data)
         except OSError:

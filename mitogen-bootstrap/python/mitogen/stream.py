@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 from mitogen import bulk, link, tree, wire
-from mitogen.bulk import JOIN, LONG, READ, view
+from mitogen.bulk import JOIN, LONG, view
 from mitogen.core import BytesType, Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
@@ -219,7 +219,7 @@ class Link(link.Link, tree.Branch):
 
     def handle_readable(self):
         try:
-            data = os.read(self.fd_in, bulk.room(self.decoder))
+            data = os.read(self.fd_in, bulk.amount(self.decoder))
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return

@@ -49,6 +49,10 @@ struct Scenario {
     free: bool,
     /// Against upstream Mitogen.
     target: Option<f64>,
+    /// Against the others too.
+    among_all: bool,
+    /// Of the figure itself, where nobody else has one.
+    absolute: Option<f64>,
 }
 
 impl Scenario {
@@ -71,6 +75,8 @@ const BASE: Scenario = Scenario {
     pinned: false,
     free: true,
     target: None,
+    among_all: false,
+    absolute: None,
 };
 
 const SCENARIOS: &[Scenario] = &[
@@ -202,8 +208,28 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "files/2hops-unsigned",
+        subject: "files-2-unsigned",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
         name: "files/4hops",
         subject: "files-4",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
+        name: "files/4hops-unsigned",
+        subject: "files-4-unsigned",
         count: 256,
         quick_count: 8,
         unit: "MB/s",
@@ -231,6 +257,28 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "files/ssh",
+        subject: "files-ssh",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(0.9),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
+        name: "files/ssh-4KiB",
+        subject: "files-ssh-small",
+        count: 1000,
+        quick_count: 50,
+        unit: "files/s",
+        kind: Kind::Rate,
+        target: Some(20.0),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
         name: "files/delay-100ms",
         subject: "files-delay",
         count: 64,
@@ -254,6 +302,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 512,
         quick_count: 64,
         unit: "x idle",
+        absolute: Some(3.0),
         ..BASE
     },
     Scenario {
@@ -262,6 +311,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 128,
         quick_count: 16,
         unit: "x alone",
+        absolute: Some(1.1),
         ..BASE
     },
     Scenario {
@@ -270,6 +320,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 256,
         quick_count: 32,
         unit: "KiB",
+        absolute: Some(16_384.0),
         ..BASE
     },
     Scenario {
@@ -280,6 +331,18 @@ const SCENARIOS: &[Scenario] = &[
         unit: "MB/s",
         kind: Kind::Rate,
         target: Some(1.3),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
+        name: "stream/128KiB-unsigned",
+        subject: "stream-unsigned",
+        count: 1024,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.3),
+        among_all: true,
         ..BASE
     },
     Scenario {
@@ -288,6 +351,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 256,
         quick_count: 16,
         unit: "KiB",
+        absolute: Some(16_384.0),
         ..BASE
     },
 ];
@@ -365,7 +429,10 @@ fn measure(
         peers.push(None);
     }
     for peer in peers {
-        let target = scenario.target.filter(|_| peer.is_some_and(|(name, _)| name == Subject::UPSTREAM));
+        let target = match peer {
+            None => scenario.absolute,
+            Some((name, _)) => scenario.target.filter(|_| scenario.among_all || name == Subject::UPSTREAM),
+        };
         report.row(&Row {
             scenario: &name,
             unit: scenario.unit,

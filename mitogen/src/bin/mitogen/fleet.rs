@@ -164,7 +164,7 @@ impl Fleet {
                 Err(failure) => (None, Some(failure)),
             },
             Task::Work(work) => match grove.contexts(place, ways, count).await {
-                Ok(contexts) => work.run(&contexts).await,
+                Ok(contexts) => work.run(&self.router, &contexts).await,
                 Err(failure) => (None, Some(failure)),
             },
         };
