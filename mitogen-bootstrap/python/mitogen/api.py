@@ -166,8 +166,8 @@ class Latch(object):
         econtext = getattr(sys.modules['mitogen'], 'econtext', None)
         if block and econtext and get_ident() == econtext.importer.io_thread:
             raise LatchError('the I/O thread may not wait')
-        if block and econtext and not self.items:
-            # The main thread reads nothing while it waits.
+        if block and econtext and not self.items and econtext.dispatcher.busy:
+            # If it is the main thread that waits, it reads nothing meanwhile.
             econtext.broker.wake()
         deadline = None
         if timeout is not None:

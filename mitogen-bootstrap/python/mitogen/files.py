@@ -7,6 +7,7 @@ stand pickles: ('hole', length), ('from', offset), ('end', size, digest or None)
 import os
 import stat
 import sys
+import time
 from mitogen import api, bulk, core
 from mitogen.broker import clock
 from mitogen.core import BytesType, to_text
@@ -18,13 +19,14 @@ from mitogen.transfer import Incoming, answer, failure, transfers
 HANDLE = 204
 # What is no longer than this travels with the request or the answer itself.
 INLINE = 65536
-# Threads for requests; after how many seconds at one request a thread gets company (two that are busy only take turns).
+# Threads for requests; after how many seconds at one request a thread gets company (two that are busy would only take turns).
 THREADS = 4
-SLOW = .05
+SLOW = .25
 
 requests = api.Latch()
 # [since when it is at a request, or None] of each thread.
 workers = []
+watchers = []
 
 
 def op_put(msg, options):
@@ -157,15 +159,39 @@ def handle_request(msg):
     """Takes a request, on the I/O thread."""
     if not msg.is_dead:
         requests.put(msg)
+        if not workers:
+            hire()
+        elif not watchers and not is_one_idle():
+            watchers.append(1)
+            start_new_thread(watch, ())
+
+
+def hire():
+    worker = [None]
+    workers.append(worker)
+    start_new_thread(work, (worker,))
+
+
+def is_one_idle():
+    return [1 for worker in workers if worker[0] is None]
+
+
+def watch():
+    """Sees that a thread that is held up by its request does not hold up the others."""
+    while 1:
+        time.sleep(SLOW)
         late = clock() - SLOW
-        if len(workers) < THREADS and not [1 for worker in workers if worker[0] is None or worker[0] > late]:
-            worker = [None]
-            workers.append(worker)
-            start_new_thread(work, (worker,))
+        if requests.empty():
+            watchers.pop()
+            if requests.empty():
+                return
+            watchers.append(1)
+        elif len(workers) < THREADS and not [1 for worker in workers if worker[0] is None or worker[0] > late]:
+            hire()
 
 
 def work(worker):
-    while 1:
+    while worker[0] is None or not is_one_idle():
         worker[0] = None
         msg = requests.get()
         worker[0] = clock()
@@ -178,6 +204,8 @@ def work(worker):
         if result is not None:
             answer(msg, result)
         msg = result = options = None
+    # Another one has nothing to do either.
+    workers.remove(worker)
 
 
 def start():

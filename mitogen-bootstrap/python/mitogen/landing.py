@@ -62,6 +62,15 @@ def digest_of(fd, length):
     return to_text(sha.hexdigest())
 
 
+def look(path):
+    """What stands in a place; None if nothing does."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        if sys.exc_info()[1].errno != errno.ENOENT:
+            raise
+
+
 class Landing(object):
     # How much of it is there already, from an earlier attempt, and the digest of that.
     have = 0
@@ -80,20 +89,18 @@ class Landing(object):
         self.options = options
         path = options['path']
         name = options.get('name')
-        if name and (path.endswith('/'.encode()) or os.path.isdir(path)):
+        if name and path.endswith('/'.encode()):
             path = os.path.join(path, name)
         self.size = options.get('size')
         self.partial = None
-        try:
-            self.old = os.lstat(path)
-            if stat.S_ISLNK(self.old.st_mode):
-                # What it leads to is replaced, not the link.
-                path = os.path.realpath(path)
-                self.old = None
-                self.old = os.stat(path)
-        except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:
-                raise
+        self.old = look(path)
+        if name and self.old and (stat.S_ISDIR(self.old.st_mode) or stat.S_ISLNK(self.old.st_mode) and os.path.isdir(path)):
+            path = os.path.join(path, name)
+            self.old = look(path)
+        if self.old and stat.S_ISLNK(self.old.st_mode):
+            # What it leads to is replaced, not the link.
+            path = os.path.realpath(path)
+            self.old = look(path)
         self.path = path
         if self.old:
             self.check_old(self.old.st_mode)

@@ -7,6 +7,9 @@ from mitogen.importer import allocate_lock, start_new_thread
 from mitogen.landing import Landing, Refused, os_error, sha256
 from mitogen.window import CHUNK, HOLE_COST
 
+# For how many seconds an acknowledgement waits for the next chunk; not where waiting with a limit is a row of naps.
+PROMPT = sys.version_info > (3, 2) and .002 or None
+
 # What is under way: the handle that its messages come to -> Incoming, Outgoing or Relay.
 transfers = {}
 guard = allocate_lock()
@@ -97,8 +100,15 @@ class Incoming(Conversation):
         landing = self.landing
         try:
             done = 0
+            wait = last = None
             while 1:
-                msg = self.latch.get()
+                try:
+                    msg = self.latch.get(wait)
+                except api.TimeoutError:
+                    acknowledge(last, done)
+                    done = 0
+                    wait = None
+                    continue
                 if msg.is_dead:
                     raise Refused('cut', msg.data)
                 if self.source not in (None, msg.src_id):
@@ -121,9 +131,13 @@ class Incoming(Conversation):
                         if self.sha:
                             feed_zeros(self.sha, words[1])
                         done += HOLE_COST
-                if done and (done > CHUNK or self.latch.empty()):
+                wait = None
+                if done > CHUNK or done and not PROMPT and self.latch.empty():
                     acknowledge(msg, done)
                     done = 0
+                elif done:
+                    last = msg
+                    wait = PROMPT
         except:
             landing.discard()
             raise

@@ -83,7 +83,8 @@ async fn over_ssh(router: &Router, count: usize, python: &str, many: bool) -> Sa
     // Without a testbed there is nothing to be measured.
     let Some(testbed) = std::env::var_os("MITOGEN_TESTBED") else { std::process::exit(3) };
     let config = Path::new(&testbed).join("ssh_config");
-    let context = router.connect(mitogen::Ssh::new("root").config(config.to_string_lossy()).python(python)).await?;
+    let context =
+        router.connect(mitogen::Ssh::new("root").config(config.to_string_lossy()).python(python)).await?;
     match many {
         true => small_to(&context, count).await,
         false => bulk_to(&context, count, true).await,
@@ -124,11 +125,14 @@ async fn small_to(context: &Context, count: usize) -> Samples {
     for number in 0..count {
         std::fs::write(place.0.join(format!("a/{number}")), vec![number as u8; 4096])?;
     }
+    // As the others, who sync nothing.
+    let options = &TransferOptions::new().sync(false);
     context.upload(place.0.join("a/0"), place.0.join("b/0")).await?;
     let start = Instant::now();
     let mut uploads = futures_util::stream::iter(0..count)
         .map(|number| {
-            context.upload(place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}")))
+            let (from, to) = (place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}")));
+            async move { context.upload_with(from, to, options).await }
         })
         .buffer_unordered(64);
     while let Some(done) = uploads.next().await {
