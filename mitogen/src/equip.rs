@@ -9,8 +9,16 @@ use mitogen_wire::{Encoding, Handle};
 
 /// The agent's parent half, in the order in which its parts are imported. Asked for one after the other
 /// they would cost a round trip each.
-const PARTS: [&str; 6] =
-    ["mitogen.spawn", "mitogen.loop", "mitogen.tree", "mitogen.stream", "mitogen.bulk", "mitogen.handshake"];
+const PARTS: [&str; 8] = [
+    "mitogen.spawn",
+    "mitogen.loop",
+    "mitogen.tree",
+    "mitogen.library",
+    "mitogen.handshake",
+    "mitogen.stream",
+    "mitogen.bulk",
+    "mitogen.tool",
+];
 
 /// Sends a context the modules that it will import with its first plan; once.
 ///
@@ -38,10 +46,11 @@ pub(crate) fn equip(shared: &Shared, context: &ContextInfo) -> Result<(), Error>
 }
 
 /// What a context needs for files, in the order of import.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "mitogen.files",
     "mitogen.api",
     "mitogen.tree",
+    "mitogen.messages",
     "mitogen.credit",
     "mitogen.bulk",
     "mitogen.sending",

@@ -1,15 +1,20 @@
 //! Commands run in a context, without a call of one's own.
 
-use crate::{Call, Context, Error};
+use crate::receiver::Receiver;
+use crate::{Call, Context, Error, PendingCall};
 use bytes::Bytes;
-use mitogen_wire::Value;
+use mitogen_router::Access;
+use mitogen_router::credit::credit_handle;
+use mitogen_wire::body::Dead;
+use mitogen_wire::{Encoding, Handle, Value};
+use std::fmt;
 use std::time::Duration;
 
-/// A command to be run in a context: [`Context::exec`](crate::Context::exec).
+/// A command to be run in a context: [`Context::exec`](crate::Context::exec) gathers its output, which
+/// then has to fit in memory on both sides, and in one message; [`Context::spawn`](crate::Context::spawn)
+/// hands it over as it comes.
 ///
-/// It gets what [`Command::stdin`] holds on its standard input (nothing, by default), and its whole
-/// output is gathered; use it for commands whose output fits in memory on both sides, and in one
-/// message.
+/// It gets what [`Command::stdin`] holds on its standard input (nothing, by default).
 #[derive(Clone, Debug)]
 pub struct Command {
     pub(crate) what: What,
@@ -62,7 +67,8 @@ impl Command {
     }
 
     /// How long the command's end is waited for. When the time is up the caller gets
-    /// [`Error::Timeout`](crate::Error::Timeout); the command itself is left running.
+    /// [`Error::Timeout`](crate::Error::Timeout). What `exec` started is left running; what `spawn` started
+    /// ends with its [`Running`].
     #[must_use]
     pub fn timeout(mut self, after: Duration) -> Command {
         self.timeout = Some(after);
@@ -89,19 +95,116 @@ impl Output {
     }
 }
 
-/// Runs a command by a function of the agent that is sent when it is first needed.
+/// A command that runs: [`Context::spawn`](crate::Context::spawn).
+///
+/// What it prints is to be taken by [`Running::next`]; when 1 MiB waits to be taken, it waits in its
+/// writing. Dropping this ends the command (SIGKILL, to it and its process group).
+pub struct Running {
+    context: Context,
+    receiver: Receiver,
+    /// `None` once it was answered.
+    call: Option<PendingCall<i32>>,
+    status: Option<i32>,
+    /// Where the far side hears that nobody listens any more; known with the first message.
+    ear: Option<Handle>,
+}
+
+/// A piece of what a command printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// On standard output.
+    Stdout(Bytes),
+    /// On standard error.
+    Stderr(Bytes),
+}
+
+impl Running {
+    pub(crate) fn start(context: &Context, command: Command) -> Result<Running, Error> {
+        let receiver = Receiver::open(&context.shared, None, Access::Anyone)?;
+        let call = command.call("mitogen.process.stream").arg(receiver.handle().0);
+        let call = context.start(call);
+        Ok(Running { context: context.clone(), receiver, call: Some(call), status: None, ear: None })
+    }
+
+    /// What it prints next; `None` when it has ended and all was taken. The two streams come each in its own
+    /// order. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Context::exec`](crate::Context::exec); [`Error::Timeout`](crate::Error::Timeout) when it has not
+    /// ended in time. Behind an error nothing comes.
+    pub async fn next(&mut self) -> Result<Option<Printed>, Error> {
+        loop {
+            let incoming = match &mut self.call {
+                None if self.receiver.waits() => self.receiver.next().await?,
+                None => return Ok(None),
+                Some(call) => tokio::select! {
+                    // What it printed comes ahead of its status, and of whatever ends the call.
+                    biased;
+                    incoming = self.receiver.next() => incoming?,
+                    status = call => {
+                        self.call = None;
+                        self.status = Some(status?);
+                        continue;
+                    }
+                },
+            };
+            let (_, message) = incoming.into_parts();
+            // Nobody else's business.
+            if message.src != self.context.id() || message.encoding != Encoding::Raw {
+                continue;
+            }
+            self.ear = self.ear.or(credit_handle(&message));
+            let mut bytes = message.payload;
+            if bytes.len() > 1 {
+                match bytes.split_to(1)[0] {
+                    b'1' => return Ok(Some(Printed::Stdout(bytes))),
+                    b'2' => return Ok(Some(Printed::Stderr(bytes))),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Its exit status, once [`Running::next`] has said that it has ended; below zero, the number of the
+    /// signal that ended it.
+    pub fn status(&self) -> Option<i32> {
+        self.status
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (None, Some(ear)) = (self.status, self.ear) {
+            self.context.shared.send_dead(self.context.id(), ear, &Dead::ReceiverClosed);
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("context", &self.context).field("status", &self.status).finish()
+    }
+}
+
+impl Command {
+    /// The call of a function of the agent, in a module that is sent when it is first needed.
+    fn call(self, function: &str) -> Call {
+        let call = Call::new(function);
+        let call = match self.what {
+            What::Argv(argv) => call.arg(argv).arg(false),
+            What::Shell(text) => call.arg(text).arg(true),
+        }
+        .arg_value(Value::Bytes(self.stdin));
+        match self.timeout {
+            Some(after) => call.timeout(after),
+            None => call,
+        }
+    }
+}
+
+/// Runs a command to its end.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
-    let Command { what, stdin, timeout } = command;
-    let call = Call::new("mitogen.process.run");
-    let mut call = match what {
-        What::Argv(argv) => call.arg(argv).arg(false),
-        What::Shell(text) => call.arg(text).arg(true),
-    }
-    .arg_value(Value::Bytes(stdin));
-    if let Some(after) = timeout {
-        call = call.timeout(after);
-    }
-    let answer: Value = context.start(call).await?;
+    let answer: Value = context.start(command.call("mitogen.process.run")).await?;
     let Value::Tuple(fields) = &answer else { return Err(unexpected(&answer)) };
     let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(&answer)) };
     match (status.as_i64().and_then(|status| i32::try_from(status).ok()), bytes(stdout), bytes(stderr)) {

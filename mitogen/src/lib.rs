@@ -33,7 +33,7 @@
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
-//! | run commands | [`Command`], [`Output`] |
+//! | run commands | [`Command`], [`Output`], [`Running`], [`Printed`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
 //!
@@ -59,7 +59,6 @@ mod call;
 mod chain;
 mod channel;
 mod context;
-mod core;
 mod credit;
 mod effect;
 mod ending;
@@ -69,6 +68,7 @@ mod error;
 mod events;
 mod exec;
 pub mod files;
+mod hub;
 mod info;
 mod link;
 mod modules;
@@ -90,7 +90,7 @@ pub use channel::Channel;
 pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
-pub use exec::{Command, Output};
+pub use exec::{Command, Output, Printed, Running};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use mitogen_router::Access;
 pub use mitogen_transport::{

@@ -7,6 +7,7 @@
 mod bench;
 mod fuzz;
 mod interpreters;
+mod libraries;
 mod python;
 mod sh;
 mod size;

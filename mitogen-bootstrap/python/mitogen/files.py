@@ -8,13 +8,16 @@ import os
 import stat
 import sys
 import time
-from mitogen import api, bulk, core
+from mitogen import bulk, core, messages
 from mitogen.broker import clock
 from mitogen.core import BytesType, to_text
 from mitogen.importer import start_new_thread
 from mitogen.landing import Landing, Refused
 from mitogen.sending import Outgoing
 from mitogen.transfer import Incoming, answer, failure, transfers
+
+# The router's handlers get their policies from it.
+__import__('mitogen.api')
 
 HANDLE = 204
 # What is no longer than this travels with the request or the answer itself.
@@ -23,7 +26,7 @@ INLINE = 65536
 THREADS = 4
 SLOW = .25
 
-requests = api.Latch()
+requests = messages.Latch()
 # [since when it is at a request, or None] of each thread.
 workers = []
 watchers = []

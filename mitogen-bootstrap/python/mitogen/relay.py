@@ -1,5 +1,5 @@
 """A file that passes here once on its way to many."""
-from mitogen import api, core
+from mitogen import core, messages
 from mitogen.broker import clock
 from mitogen.core import ENC_BYTES, Message, to_text
 from mitogen.landing import Refused
@@ -28,7 +28,7 @@ class Output(object):
     def handle_ack(self, msg):
         try:
             self.relay.latch.put((self, msg))
-        except api.LatchError:
+        except messages.LatchError:
             pass
 
 
@@ -52,7 +52,7 @@ class Relay(Conversation):
             while self.outputs and not (self.ended and not self.buffer and not [1 for output in self.outputs if output.in_flight]):
                 try:
                     item = self.latch.get(1)
-                except api.TimeoutError:
+                except messages.TimeoutError:
                     item = None
                 if item is None:
                     self.drop_stalled()

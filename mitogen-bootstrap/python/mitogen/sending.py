@@ -3,7 +3,7 @@ import os
 import stat
 import sys
 import zlib
-from mitogen import api, core
+from mitogen import core, messages
 from mitogen.core import ENC_BYTES, Message, to_text
 from mitogen.importer import allocate_lock
 from mitogen.landing import Refused, digest_of, sha256
@@ -122,7 +122,7 @@ class Outgoing(Conversation):
         while not window.is_open() or not self.latch.empty():
             try:
                 msg = self.latch.get(STALL)
-            except api.TimeoutError:
+            except messages.TimeoutError:
                 raise Refused('stalled', 'nothing was acknowledged within %d seconds' % STALL)
             if msg.is_dead:
                 raise Refused('cut', msg.data)

@@ -1,7 +1,7 @@
 """One transfer: messages of a handle, taken by a thread of its own, and an end that is told to whoever waits for it. Here are those that receive."""
 import sys
 import zlib
-from mitogen import api, core
+from mitogen import core, messages
 from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
 from mitogen.landing import Landing, Refused, os_error, sha256
@@ -20,7 +20,7 @@ class Conversation(object):
 
     def __init__(self, who, trusted=None):
         self.who = who
-        self.latch = api.Latch()
+        self.latch = messages.Latch()
         # The request whose answer is the end of it all; the answer, if that came first.
         self.waiter = self.result = None
         self.handle = core.router.add_handler(self.handle_message, respondent=who, policy=trusted)
@@ -29,7 +29,7 @@ class Conversation(object):
     def handle_message(self, msg):
         try:
             self.latch.put(msg)
-        except api.LatchError:
+        except messages.LatchError:
             pass
 
     def begin(self):
@@ -104,7 +104,7 @@ class Incoming(Conversation):
             while 1:
                 try:
                     msg = self.latch.get(wait)
-                except api.TimeoutError:
+                except messages.TimeoutError:
                     acknowledge(last, done)
                     done = 0
                     wait = None

@@ -7,6 +7,10 @@
 //! ```text
 //!  link task: GET_MODULE ─> Effect::Module ─> queue ─> thread: Responder <─> Finder ─> Packer ─> send
 //! ```
+//!
+//! How a neighbour wants its modules is its context's `dialect`: our agents take bundles, peers of the standard
+//! protocol one LOAD_MODULE each, those that are needed ahead of the one asked for. Such peers import parts of a
+//! package `mitogen` of their own, found in `ModuleSettings::namesake`.
 
 mod archive;
 mod finder;
@@ -21,6 +25,7 @@ pub use settings::ModuleSource;
 pub(crate) use settings::{Given, ModuleSettings};
 
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
 use mitogen_wire::{Encoding, Message};
 
@@ -41,8 +46,14 @@ pub(crate) fn deferred(name: &str) -> Option<(Encoding, Bytes)> {
 
 /// The name in a request, unless it is one of the agent's own modules, which is answered by the second value.
 /// `None` when the request cannot be read: an answer must name the module exactly.
-pub(crate) fn read_request(request: &Message) -> Option<(String, Option<(Encoding, Bytes)>)> {
+pub(crate) fn read_request(
+    request: &Message,
+    dialect: Dialect,
+) -> Option<(String, Option<(Encoding, Bytes)>)> {
     let GetModule { name } = GetModule::decode(request).ok()?;
+    if dialect == Dialect::Standard {
+        return Some((name, None));
+    }
     // The agent's importer knows of no bundles before it has this part of it; no other `mitogen` is served.
     let none = || LoadModule::negative(&*name).encode().ok();
     let answer = deferred(&name).or_else(|| name.starts_with("mitogen.").then(none).flatten());

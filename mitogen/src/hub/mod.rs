@@ -1,6 +1,6 @@
 //! What lies behind the router's lock: the machine, and what the facade keeps beside it.
 //!
-//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Core::drain`] carries
+//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Hub::drain`] carries
 //! its outputs out as far as that is possible under the lock, and notes the rest as [`Effect`]s.
 //!
 //! ```text
@@ -40,7 +40,7 @@ pub(crate) use waiters::{Reply, Waiter};
 const CANCEL_PLAN: Handle = Handle(203);
 
 /// One router's state. Only ever touched under its lock.
-pub(crate) struct Core {
+pub(crate) struct Hub {
     machine: mitogen_router::Router,
     links: Links,
     contexts: Contexts,
@@ -49,15 +49,15 @@ pub(crate) struct Core {
     closed: bool,
 }
 
-impl Core {
-    pub(crate) fn new(config: Config) -> Core {
+impl Hub {
+    pub(crate) fn new(config: Config) -> Hub {
         let mut machine = mitogen_router::Router::new(config);
         for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
                 .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
         }
-        Core {
+        Hub {
             machine,
             links: Links::default(),
             contexts: Contexts::default(),
@@ -117,17 +117,28 @@ impl Core {
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
-    /// where the attempt's answer comes.
-    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) {
+    /// where the attempt's answer comes. Returns where it is told whether the attempt was ended, if that
+    /// was asked for.
+    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) -> Option<oneshot::Receiver<Reply>> {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if let Some(via) = self.contexts.give_up(id) {
-            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
-            if !self.waiters.abandon(reply, id) {
-                self.finish_attempt(id);
-            }
+            return None;
         }
+        let told = self.cancel(id);
+        if told.is_some() && !self.waiters.abandon(reply, id) {
+            self.finish_attempt(id);
+        }
+        told
+    }
+
+    /// Has whoever is to start a context end the attempt, as long as it is under way.
+    pub(crate) fn cancel(&mut self, id: ContextId) -> Option<oneshot::Receiver<Reply>> {
+        let via = self.contexts.give_up(id)?;
+        let (sender, receiver) = oneshot::channel();
+        let body = (Encoding::Implied, Bytes::from(id.0.to_string()));
+        self.request(via, CANCEL_PLAN, body, sender);
+        Some(receiver)
     }
 
     /// Asks a context to end, once; unless it has detached.
@@ -282,11 +293,13 @@ impl Core {
         self.links.stats(link)
     }
 
-    pub(crate) fn note_modules(&mut self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+    /// Adds to the counters of a link what is not null in `more`.
+    pub(crate) fn note_modules(&mut self, link: ContextId, more: &LinkStats) {
         if let Some(stats) = self.links.stats_mut(link) {
-            stats.modules_sent += modules;
-            stats.module_messages += messages;
-            stats.module_bytes += bytes;
+            stats.modules_sent += more.modules_sent;
+            stats.module_messages += more.module_messages;
+            stats.module_bytes += more.module_bytes;
+            stats.module_time += more.module_time;
         }
     }
 
@@ -304,8 +317,8 @@ impl Core {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
-                Output::Detaching { link } => {
-                    if let Some(info) = self.contexts.get(link) {
+                Output::Detaching { context } => {
+                    if let Some(info) = self.contexts.get(context) {
                         info.set_detached(true);
                     }
                 }
@@ -346,11 +359,12 @@ impl Core {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message) {
+        let dialect = self.contexts.get(link).map(|info| info.dialect).unwrap_or_default();
+        match modules::read_request(message, dialect) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;
-                effects.push(Effect::Ask(Ask::Module { link, name }));
+                effects.push(Effect::Ask(Ask::Module { link, dialect, name }));
             }
             None => {}
         }
