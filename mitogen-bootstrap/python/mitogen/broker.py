@@ -25,6 +25,8 @@ class Broker(object):
     # The main thread has done its last work.
     idle = False
     awake = False
+    # This thread holds the baton; where it does not it looks around every TICK.
+    reading = True
     # Functions called at the very end, on the I/O thread.
     at_end = []
     # What takes this loop's place, in mitogen.loop, once there are children.
@@ -73,7 +75,6 @@ class Broker(object):
         fd_in = link.fd_in
         outputs = self.outputs
         baton = self.baton
-        reading = True
         while not self.change:
             self.awake = False
             if link.dead:
@@ -89,10 +90,10 @@ class Broker(object):
                 if queued or not self.idle:
                     # A parent may be slow to read.
                     wait = seconds = max(0, (self.ending, self.started + LIMIT)[queued > 0] - clock())
-                if not reading:
+                if not self.reading:
                     baton.acquire()
-                    reading = True
-            if not reading:
+                    self.reading = True
+            if not self.reading:
                 wait = TICK
             elif not link.dead:
                 readers.append(fd_in)
@@ -103,7 +104,7 @@ class Broker(object):
                 if sys.exc_info()[1].args[0] != errno.EINTR:
                     raise
                 continue
-            reading = reading or baton.acquire(0)
+            self.reading = self.reading or baton.acquire(0)
             if writable:
                 link.flush()
                 if seconds is not None:
@@ -113,8 +114,8 @@ class Broker(object):
                     self.receive(link)
                     if self.dispatcher.queue:
                         # The main thread reads what follows, so that no other need wake it; at most TICK later we do.
+                        self.reading = False
                         baton.release()
-                        reading = False
                 elif fd == self.reader:
                     if not os.read(fd, 99):
                         raise IOError('user code has closed the descriptors of the context')
@@ -126,8 +127,9 @@ class Broker(object):
                 while outputs:
                     outputs.popitem()[1].finish()
                 self.ending = clock() + GRACE
-        if not reading:
+        if not self.reading:
             baton.acquire()
+            self.reading = True
         self.change()
 
     def receive(self, link):

@@ -53,10 +53,12 @@ def write(link, refill):
             pieces[0] = (view or BytesType)(pieces[0])[link.sent:]
         try:
             n = writev(link.fd_out, pieces)
+            link.full = False
         except OSError:
             code = sys.exc_info()[1].errno
             if code == errno.EINTR:
                 continue
+            link.full = True
             if code != errno.EAGAIN:
                 link.close()
             return
@@ -102,10 +104,8 @@ class Decoder(wire.Decoder):
             # Something else of this length.
             self.last = 0
             return self.feed(data)
-        if skip:
-            self.chain.feed(view(data)[skip:])
-            if self.chain.mac() != data[:skip]:
-                raise StreamError('bad frame signature')
+        if skip and self.chain.mac(view(data)[skip:]) != data[:skip]:
+            raise StreamError('bad frame signature')
         return [Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[body:])]
 
 
@@ -120,14 +120,14 @@ class Link(link.Link):
                 return
             head = pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, len(data))
             chain = self.chain_out
-            if chain:
-                chain.feed(head)
-                chain.feed(data)
-                head = chain.mac() + head
-            first = not self.queue
+            if chain and chain.past is None:
+                chain.inner.update(head)
+                head = chain.mac(data) + head
+            elif chain:
+                head = chain.mac(head + data) + head
             self.queue += [head, data]
             self.queued += len(head) + len(data)
-            if first:
+            if not self.full:
                 self.write()
         finally:
             self.lock.release()

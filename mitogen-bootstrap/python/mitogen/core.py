@@ -171,8 +171,7 @@ def _find(module, name):
 
 if PY3:
     class _Unpickler(Unpickler):
-        def find_class(self, module, name):
-            return _find(module, name)
+        find_class = staticmethod(_find)
 
 
 def loads(data):

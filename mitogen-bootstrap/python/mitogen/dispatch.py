@@ -113,6 +113,9 @@ class Dispatcher(object):
         thread = importer.io_thread
         importer.io_thread = get_ident()
         try:
+            if link.queued:
+                # Answers, of which the last call had none.
+                link.flush()
             if select.select([link.fd_in], [], [], HOT)[0]:
                 broker.receive(link)
         except Exception:
@@ -176,16 +179,13 @@ class Dispatcher(object):
 
     def reply(self, msg, obj):
         if msg.reply_to:
-            protocol = 2
-            if not msg.src_id:
-                protocol = self.protocol
             try:
                 if isinstance(obj, tuple):
                     # os.uname(), os.stat(), named tuples: plain values under another name.
                     obj = tuple(obj)
-                answer = core.Message.pickled(obj, protocol)
+                answer = core.Message.pickled(obj, msg.src_id and 2 or self.protocol, dst_id=msg.src_id, handle=msg.reply_to)
                 if len(answer.data) > self.router.limit and not isinstance(obj, core.CallError):
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
             except:
                 return self.fail(msg, None)
-            msg.reply(answer)
+            self.router.route(answer)

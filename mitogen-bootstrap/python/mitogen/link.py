@@ -28,8 +28,10 @@ class Link(object):
         # Bytes in the queue, and how many of its first entry are gone.
         self.queued = 0
         self.sent = 0
+        # The kernel took no more when it was last tried; since then the I/O thread tries.
+        self.full = False
         self.dead = False
-        # Whether sending leaves the write to the I/O thread, for more will follow.
+        # Whether sending leaves the write to the next sender, who is about to come, or to the I/O thread, TICK later.
         self.lazy = False
         self.pid = os.getpid()
 
@@ -43,15 +45,18 @@ class Link(object):
             if not self.dead:
                 data = encode(msg, self.chain_out)
                 queue = self.queue
-                first = not queue
+                lazy = self.lazy
                 self.queued += len(data)
-                if first or len(queue[-1]) > JOIN:
+                if not queue:
                     queue.append(data)
+                elif len(queue[-1]) > JOIN:
+                    queue.append(data)
+                    lazy = False
                 else:
                     queue[-1] += data
-                if first and not self.lazy:
+                if not lazy and not self.full:
                     self.write()
-                if self.queued:
+                if self.queued and (self.broker.reading or not self.lazy):
                     self.tell()
         finally:
             lock.release()
@@ -70,10 +75,12 @@ class Link(object):
             data = queue[0]
             try:
                 n = os.write(self.fd_out, data[self.sent:self.sent + CHUNK])
+                self.full = False
             except OSError:
                 code = sys.exc_info()[1].errno
                 if code == errno.EINTR:
                     continue
+                self.full = True
                 if code != errno.EAGAIN:
                     self.close()
                 return

@@ -190,7 +190,10 @@ class Broker(broker.Broker):
             while pending:
                 self.look_after(pending.pop(0))
             self.dispatcher.notify()
-            events = poll(self.tick())
+            seconds = None
+            if writers or self.paused or self.ends or self.ending is not None:
+                seconds = self.tick()
+            events = poll(seconds)
             for fd, mask in events:
                 if fd in sources and mask & ~WRITABLE:
                     sources[fd].handle_readable()

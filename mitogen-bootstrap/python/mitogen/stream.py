@@ -12,25 +12,28 @@ import errno
 import os
 import sys
 from mitogen import bulk, link, tree, wire
-from mitogen.bulk import JOIN, LONG, view
-from mitogen.core import BytesType, Message, StreamError
+from mitogen.bulk import JOIN, LONG, READ, view
+from mitogen.core import ENC_BYTES, ENC_PICKLE, ENC_PLAIN, BytesType, Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
 try:
     # Not in Python 2.4.
     from _struct import Struct  # novm
-    unpack_head = getattr(Struct(HEADER), 'unpack_from')
+    unpack_length = getattr(Struct('>L'), 'unpack_from')
 except ImportError:
-    def unpack_head(data, start):
-        return unpack(HEADER, data[start:start + HEADER_LEN])
+    def unpack_length(data, start):
+        return unpack('>L', data[start:start + 4])
 
 # Bytes that may wait in a link, behind the message at its head, before it is given up; the longest payload that may overtake; that may overtake one frame of bulk.
 QUEUE = 64 << 20
 SMALL = 4096
 FAIR = 65536
 bulk.prime()
-# Where a frame names the two that talk, and the handle; two handles as they stand there.
+# How many kinds of frames a link knows the way of.
+WAYS = 256
+# What a frame starts with; where it names the two that talk, and the handle; two handles as they stand there.
+MAGIC = [pack('>H', enc) for enc in (ENC_PLAIN, ENC_PICKLE, ENC_BYTES)]
 TALK = slice(2, 10)
 HANDLE = slice(14, 18)
 FIRST = pack('>L', tree.ADD_ROUTE), pack('>L', tree.GRANT)
@@ -50,19 +53,23 @@ class Decoder(wire.Decoder):
             if self.have < self.need:
                 return
             data = EMPTY.join(self.parts)
-        way = link.router.way
+        ways = link.ways
+        limit = self.limit
         pos = 0
         end = len(data)
         skip = self.skip
         need = head = skip + HEADER_LEN
-        chain = self.chain
+        mac = skip and self.chain.mac
         while end - pos >= head:
             start = pos + skip
-            enc, dst, src, auth, handle, reply_to, length = unpack_head(data, start)
-            if enc not in (0x4d49, 0x4d4a, 0x4d4b):
-                raise StreamError('corrupt stream: a frame starts with %#06x' % (enc & 0xffff))
-            if length > self.limit:
-                raise StreamError('frame of %d bytes exceeds the limit of %d bytes' % (length, self.limit))
+            # Who sends to whom on whose authority: looked at once.
+            kind = data[start:start + 14]
+            length, = unpack_length(data, start + 22)
+            out = ways.get(kind)
+            if not out and kind[:2] not in MAGIC:
+                raise StreamError('corrupt stream: a frame starts with %#06x' % unpack('>H', kind[:2]))
+            if length > limit:
+                raise StreamError('frame of %d bytes exceeds the limit of %d bytes' % (length, limit))
             need = head + length
             if end - pos < need:
                 break
@@ -71,13 +78,17 @@ class Decoder(wire.Decoder):
                 frame = view(data)[start:stop]
             else:
                 frame = data[start:stop]
-            if skip:
-                chain.feed(frame)
-                if chain.mac() != data[pos:start]:
-                    raise StreamError('bad frame signature')
-            out = way(dst, src, auth, link)
-            if out is not None:
-                out.forward(frame)
+            if skip and mac(frame) != data[pos:start]:
+                raise StreamError('bad frame signature')
+            if not out:
+                enc, dst, src, auth, handle, reply_to, _ = unpack(HEADER, data[start:start + HEADER_LEN])
+                out = link.router.way(dst, src, auth, link)
+                if out:
+                    if len(ways) >= WAYS:
+                        ways.clear()
+                    ways[kind] = out
+            if out:
+                out.forward(frame, stop == end)
             else:
                 link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[pos + head:stop]))
             pos = stop
@@ -101,6 +112,7 @@ class Link(link.Link, tree.Branch):
 
     def grow_link(self):
         self.fd = self.fd_in
+        self.ways = {}
         self.router = self.broker.router
         self.decoder.__class__ = Decoder
         self.small = deque()
@@ -126,16 +138,30 @@ class Link(link.Link, tree.Branch):
         finally:
             self.lock.release()
 
-    def forward(self, frame):
-        """Sends a frame of somebody else's, a little later; on the I/O thread."""
+    def forward(self, frame, last=False):
+        """Sends a frame of somebody else's, on the I/O thread: at once if no other is about to follow, else a little later, with those."""
         self.lock.acquire()
         try:
-            if not self.dead and self.has_room():
+            if not self.queued and last and len(frame) < READ and not self.dead:
+                chain = self.chain_out
+                if chain:
+                    frame = chain.mac(frame) + frame
+                try:
+                    sent = os.write(self.fd_out, frame)
+                except OSError:
+                    # The next look will show what it is.
+                    sent = 0
+                if sent == len(frame):
+                    return
+                self.queue.append(frame)
+                self.sent = sent
+                self.queued = len(frame) - sent
+            elif not self.dead and self.has_room():
                 self.put(frame)
-                if not self.told:
-                    # We are on the thread that will look.
-                    self.told = True
-                    self.broker.pending.append(self)
+            if self.queued and not self.told:
+                # We are on the thread that will look.
+                self.told = True
+                self.broker.pending.append(self)
         finally:
             self.lock.release()
 
@@ -169,16 +195,16 @@ class Link(link.Link, tree.Branch):
         queue = self.queue
         chain = self.chain_out
         if chain:
-            chain.feed(frame)
             self.queued += 20
-            if len(frame) >= LONG:
-                queue.append(chain.mac())
+            mac = chain.mac(frame)
+            if len(frame) < LONG:
+                frame = mac + frame
             else:
-                frame = chain.mac() + frame
+                queue.append(mac)
         queue.append(frame)
 
     def refill(self):
-        """Signs what waited; whether there was any."""
+        """Signs what waited."""
         size = 0
         while self.small:
             self.sign(self.small.popleft())

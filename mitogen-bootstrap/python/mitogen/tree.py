@@ -56,6 +56,8 @@ class Branch(object):
     modules = ()
     # It has said that it will close the link and live on.
     detached = False
+    # What `way` has said, for as long as no route changes.
+    ways = {}
 
     def grow(self, remote_id):
         self.remote_id = remote_id
@@ -138,6 +140,12 @@ class Router(Leaf):
                     self.note(link, dst)
                 return out
 
+    def reroute(self, links):
+        """What `way` has said does not hold any more."""
+        for link in links + [self.parent]:
+            if link:
+                link.ways.clear()
+
     def note(self, link, dst):
         """Remembers that somebody behind the link wrote to a context, and will want to hear of its loss."""
         link.egress.add(dst)
@@ -192,6 +200,7 @@ class Router(Leaf):
     def settle(self, context_id, name, link):
         link.routes.add(context_id)
         self.links[context_id] = link
+        self.reroute(self.branches)
         if name:
             self.context_by_id(context_id).name = name
         if self.parent:
@@ -209,6 +218,7 @@ class Router(Leaf):
         parent = self.parent
         for context_id in ids:
             self.links.pop(context_id, None)
+        self.reroute(self.branches + [origin])
         self.grants.forget_owners(ids)
         for context_id in ids:
             origin.routes.discard(context_id)

@@ -63,14 +63,14 @@ class Chain(object):
             self.room = 65536
         self.start(sha1)
         if label:
-            self.feed(label.encode())
-            self.__init__(self.mac(), None)
+            self.__init__(self.mac(label.encode()), None)
 
     def start(self, new):
         self.inner = new(xor(self.key, 0x36))
         self.outer = new(xor(self.key, 0x5c))
 
-    def feed(self, data):
+    def mac(self, data):
+        """The signature of the next frame."""
         past = self.past
         if past is not None:
             past.append(data)
@@ -84,11 +84,13 @@ class Chain(object):
                 if fast[0]:
                     self.start(fast[0])
                     data = EMPTY.join(past)
-        self.inner.update(data)
-
-    def mac(self):
+        inner = self.inner
+        inner.update(data)
+        if len(data) > 2047:
+            # From here on each of its updates, however short, would let other threads run; but not those of a copy.
+            self.inner = inner = inner.copy()
         outer = self.outer.copy()
-        outer.update(self.inner.digest())
+        outer.update(inner.digest())
         return outer.digest()
 
 
@@ -97,8 +99,7 @@ def encode(msg, chain):
     data = msg.data
     frame = pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, len(data)) + data
     if chain:
-        chain.feed(frame)
-        frame = chain.mac() + frame
+        return chain.mac(frame) + frame
     return frame
 
 
@@ -143,11 +144,9 @@ class Decoder(object):
                 break
             stop = pos + need
             msg.data = data[body:stop]
-            if skip:
-                self.chain.feed(data[start:stop])
-                # No constant-time comparison: one wrong guess ends the link.
-                if self.chain.mac() != data[pos:start]:
-                    raise StreamError('bad frame signature')
+            # No constant-time comparison: one wrong guess ends the link.
+            if skip and self.chain.mac(data[start:stop]) != data[pos:start]:
+                raise StreamError('bad frame signature')
             out.append(msg)
             pos = stop
             need = head

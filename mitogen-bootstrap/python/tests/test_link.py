@@ -9,6 +9,8 @@ from mitogen.link import Link
 
 
 class FakeBroker(object):
+    reading = True
+
     def __init__(self):
         self.woken = 0
 
@@ -41,6 +43,28 @@ class Queue(unittest.TestCase):
             got += self.decoder.feed(os.read(self.reader, 65536))
             self.link.flush()
         return got
+
+    def test_what_more_will_follow_waits_for_that_and_wakes_nobody_who_looks_anyway(self):
+        self.link.lazy = True
+        self.send(1)
+        self.assertEqual((self.link.queued > 0, self.broker.woken), (True, 1))
+        self.broker.reading = False
+        self.send(2)
+        self.assertEqual(self.broker.woken, 1)
+        self.link.lazy = False
+        self.send(3)
+        self.assertEqual((self.link.queued, self.broker.woken), (0, 1))
+        self.assertEqual([m.handle for m in self.drain(3)], [1, 2, 3])
+
+    def test_what_more_will_follow_does_not_wait_for_ever(self):
+        self.broker.reading = False
+        self.link.lazy = True
+        for handle in range(1, 300):
+            self.send(handle, 100)
+        self.assertTrue(0 < self.link.queued < 20000)
+        self.link.lazy = False
+        self.send(300)
+        self.assertEqual([m.handle for m in self.drain(300)], list(range(1, 301)))
 
     def test_a_small_message_leaves_at_once(self):
         self.send(1)

@@ -72,6 +72,19 @@ class Forwarding(Case):
                                      (8, 8, 8, self.nine), (9, 8, 8, self.parent), (77, 0, 0, self.parent), (8, 5, 5, self.nine)):
             self.assertEqual(way(dst, src, auth, link), None)
 
+    def test_no_way_is_remembered_when_routes_change(self):
+        links = [self.parent, self.nine, self.eight]
+        changes = ((self.arrive, self.nine, 9, ADD_ROUTE, b'91:x'), (self.arrive, self.nine, 9, DEL_ROUTE, b'90'), (self.arrive, self.parent, 2, DEL_ROUTE, b'77'),
+                   (self.router.abandon, self.eight), (self.router.orphan,))
+        for change in changes:
+            for link in links:
+                link.ways = {b'kind': self.nine}
+            change[0](*change[1:])
+            self.assertEqual([link.ways for link in links], [{}] * len(links))
+            if not self.router.links.get(8):
+                # Nothing comes by it any more.
+                links[2:] = []
+
     def test_forged_authors_are_refused_and_logged_once(self):
         self.router.add_handler(self.got.append, 1005)
         for _ in range(3):
