@@ -19,11 +19,13 @@
 mod download;
 mod registry;
 mod server;
+mod terms;
 mod window;
 
 pub use download::{Download, DownloadError};
 pub use registry::{Permit, Registry, RegistryError};
-pub use server::{BadAck, Busy, Ended, FileServer, JobId, Limits, Output, Read};
+pub use server::FileServer;
+pub use terms::{BadAck, Busy, Ended, JobId, Limits, Output, Read};
 pub use window::{Bounds, Credit, Sizing, Window};
 
 /// The most bytes of a file in one message: 128 KiB less the 26 bytes of a head, as upstream has it.

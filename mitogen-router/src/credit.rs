@@ -27,7 +27,7 @@ pub const CREDIT_HANDLES: Handle = Handle(1 << 31);
 /// How many bytes a sender may have sent that were not taken.
 pub const WINDOW: u64 = 1 << 20;
 /// After how many bytes a receiver says again how much was taken.
-pub const STEP: u64 = 128 << 10;
+pub const STEP: u64 = 256 << 10;
 /// For how many seconds a sender without room waits for its first credit.
 pub const PATIENCE_SECONDS: u64 = 5;
 

@@ -26,6 +26,8 @@ pub const DEFAULT_QUEUE_LIMIT: usize = 256 << 20;
 const READ_ROOM: usize = 16 << 10;
 /// The most room that is made at once for a payload that was announced but has not come.
 const READ_AHEAD: usize = 1 << 20;
+/// No frame's head is longer.
+const FRAME_HEAD: usize = 64;
 /// How many queued pieces are written at once.
 const PIECES: usize = 64;
 /// How many bytes are made into frames ahead of the descriptor, while messages wait in a [`Waiting`].
@@ -102,6 +104,7 @@ impl Stream {
             fd: self.read,
             decoder: Decoder::new(format, receiving, max_payload),
             buffer: BytesMut::from(&self.residue[..]),
+            last: 0,
         };
         (reader, FrameWriter::new(self.write, Encoder::new(format, sending, max_payload)))
     }
@@ -112,6 +115,8 @@ pub struct FrameReader {
     fd: Arc<Fd>,
     decoder: Decoder,
     buffer: BytesMut,
+    /// How long the last frame was: long ones follow each other.
+    last: usize,
 }
 
 impl fmt::Debug for FrameReader {
@@ -129,12 +134,15 @@ impl FrameReader {
     pub async fn next(&mut self) -> Result<Option<Message>, LinkError> {
         loop {
             if let Some(message) = self.decoder.decode(&mut self.buffer)? {
+                self.last = message.payload.len() + FRAME_HEAD;
                 return Ok(Some(message));
             }
             // Memory follows what has really come, not what a header announces.
             let have = self.buffer.len();
-            let room = self.decoder.wants(have).min(have.max(READ_ROOM)).min(READ_AHEAD);
-            self.buffer.reserve(room.max(READ_ROOM));
+            let seen = have.max(READ_ROOM).max(self.last);
+            let wants = self.decoder.wants(have);
+            let wanted = if wants < FRAME_HEAD { self.last.saturating_sub(have) } else { wants };
+            self.buffer.reserve(wanted.min(seen).clamp(READ_ROOM, READ_AHEAD));
             match self.fd.read_more(&mut self.buffer).await {
                 Ok(0) => {
                     self.decoder.finish(&self.buffer)?;

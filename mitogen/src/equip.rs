@@ -1,4 +1,4 @@
-//! What a context needs to start others, sent before it has to ask.
+//! What a context needs to start others, or for files, sent before it has to ask.
 
 use crate::error::Error;
 use crate::info::ContextInfo;
@@ -9,13 +9,14 @@ use mitogen_wire::{Encoding, Handle};
 
 /// The agent's parent half, in the order in which its parts are imported. Asked for one after the other
 /// they would cost a round trip each.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "mitogen.spawn",
     "mitogen.loop",
     "mitogen.tree",
     "mitogen.library",
     "mitogen.handshake",
     "mitogen.stream",
+    "mitogen.bulk",
     "mitogen.tool",
 ];
 
@@ -40,6 +41,31 @@ pub(crate) fn equip(shared: &Shared, context: &ContextInfo) -> Result<(), Error>
             }
         };
         shared.send(to, handle, body)?;
+    }
+    Ok(())
+}
+
+/// What a context needs for files, in the order of import.
+const FILES: [&str; 10] = [
+    "mitogen.files",
+    "mitogen.api",
+    "mitogen.tree",
+    "mitogen.messages",
+    "mitogen.credit",
+    "mitogen.bulk",
+    "mitogen.sending",
+    "mitogen.landing",
+    "mitogen.transfer",
+    "mitogen.window",
+];
+
+/// Sends a neighbour the modules for files. What lies behind another context asks for them.
+pub(crate) fn equip_for_files(shared: &Shared, context: &ContextInfo) -> Result<(), Error> {
+    if context.ancestors().next().is_some() {
+        return Ok(());
+    }
+    for body in FILES.into_iter().filter_map(module) {
+        shared.send(context.id, LoadModule::HANDLE, body)?;
     }
     Ok(())
 }

@@ -128,4 +128,5 @@ if __name__ == "__main__":
         "pss": memory("Pss"),
         "shutdown": shutdown,
         "stream": stream,
+        "stream-unsigned": stream,
     })

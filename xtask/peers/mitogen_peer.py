@@ -228,7 +228,10 @@ if __name__ == "__main__":
         "files-1": files(1),
         "files-1-unsigned": files(1),
         "files-2": files(2),
+        "files-2-unsigned": files(2),
         "files-4": files(4),
+        "files-4-unsigned": files(4),
         "files-small": small_files,
         "stream": stream,
+        "stream-unsigned": stream,
     })

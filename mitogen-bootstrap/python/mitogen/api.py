@@ -15,7 +15,7 @@ ALLOCATE_ID = 105
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
 # The modules that a context, with or without children, may come to need when it least expects it.
-REST = 'failure', 'logs', 'process', 'credit', 'messages', 'select', 'api'
+REST = 'failure', 'logs', 'process', 'credit', 'messages', 'select', 'bulk', 'api'
 # Seconds that what was sent gets to leave before a context detaches.
 PATIENCE = 2
 

@@ -12,7 +12,7 @@ from mitogen.importer import allocate_lock, get_ident
 # first word; how many senders a receiver tells.
 FIRST = 1 << 31
 WINDOW = 1 << 20
-STEP = 128 << 10
+STEP = 256 << 10
 PATIENCE = 5
 MANY = 65536
 # The shortest and longest sleep where a lock cannot be waited for with a limit.

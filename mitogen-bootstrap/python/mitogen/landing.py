@@ -62,6 +62,15 @@ def digest_of(fd, length):
     return to_text(sha.hexdigest())
 
 
+def look(path):
+    """What stands in a place; None if nothing does."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        if sys.exc_info()[1].errno != errno.ENOENT:
+            raise
+
+
 class Landing(object):
     # How much of it is there already, from an earlier attempt, and the digest of that.
     have = 0
@@ -73,25 +82,25 @@ class Landing(object):
     old = None
     # A device: nothing is put in its place.
     direct = False
+    # Its end may be a hole that was never written.
+    sparse = False
 
     def __init__(self, options):
         self.options = options
         path = options['path']
         name = options.get('name')
-        if name and (path.endswith('/'.encode()) or os.path.isdir(path)):
+        if name and path.endswith('/'.encode()):
             path = os.path.join(path, name)
         self.size = options.get('size')
         self.partial = None
-        try:
-            self.old = os.lstat(path)
-            if stat.S_ISLNK(self.old.st_mode):
-                # What it leads to is replaced, not the link.
-                path = os.path.realpath(path)
-                self.old = None
-                self.old = os.stat(path)
-        except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:
-                raise
+        self.old = look(path)
+        if name and self.old and (stat.S_ISDIR(self.old.st_mode) or stat.S_ISLNK(self.old.st_mode) and os.path.isdir(path)):
+            path = os.path.join(path, name)
+            self.old = look(path)
+        if self.old and stat.S_ISLNK(self.old.st_mode):
+            # What it leads to is replaced, not the link.
+            path = os.path.realpath(path)
+            self.old = look(path)
         self.path = path
         if self.old:
             self.check_old(self.old.st_mode)
@@ -168,7 +177,7 @@ class Landing(object):
         if offset not in (0, self.have):
             raise Refused('size', 'it goes on at %d, and %d bytes are there' % (offset, self.have))
         self.at = offset
-        if not self.direct:
+        if not self.direct and self.have:
             os.lseek(self.fd, offset, 0)
 
     def started(self):
@@ -185,6 +194,7 @@ class Landing(object):
         self.at += size
         if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
             os.lseek(self.fd, size, 1)
+            self.sparse = True
             return
         while data:
             count = os.write(self.fd, data)
@@ -198,6 +208,7 @@ class Landing(object):
         self.at += length
         if not self.direct:
             os.lseek(self.fd, length, 1)
+            self.sparse = True
 
     def check(self, more):
         if more < 0 or self.size is not None and self.at + more > self.size:
@@ -210,11 +221,14 @@ class Landing(object):
         self.started()
         options = self.options
         if not self.direct:
-            os.ftruncate(self.fd, size)
+            if self.sparse or self.have:
+                os.ftruncate(self.fd, size)
             self.dress()
             if options.get('sync'):
                 os.fsync(self.fd)
             self.place()
+            if options.get('sync'):
+                self.sync_name()
         os.close(self.fd)
         self.fd = None
         return {'bytes': size, 'path': BytesType(self.path), 'resumed': self.have}
@@ -258,6 +272,20 @@ class Landing(object):
         os.rename(name, self.path)
         temporary.pop(name, None)
         self.temp = None
+
+    def sync_name(self):
+        """A crash of the machine shall not take the name back. Some file systems cannot promise that."""
+        try:
+            fd = os.open(self.directory(), os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            try:
+                os.fsync(fd)
+            except OSError:
+                pass
+        finally:
+            os.close(fd)
 
     def link(self, name):
         # The directory counts for nothing, but that it is given makes Python follow the link.

@@ -5,9 +5,10 @@ import select
 import sys
 from mitogen import broker, tree
 from mitogen.broker import FULL, GRACE, LIMIT, clock
+from mitogen.bulk import READ
 from mitogen.core import SHUTDOWN
 from mitogen.importer import allocate_lock
-from mitogen.stream import READ, Link
+from mitogen.stream import Link
 from mitogen.wire import EMPTY
 
 # Seconds that children get to end.

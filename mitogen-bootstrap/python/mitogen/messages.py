@@ -2,9 +2,13 @@
 import sys
 from mitogen import core
 from mitogen.broker import clock
-from mitogen.core import ChannelError, Error, Message, StreamError
+from mitogen.core import ENC_PICKLE, PY3, BytesType, ChannelError, Error, Message, StreamError
 from mitogen.credit import Account, Credit, acquire
 from mitogen.importer import allocate_lock, get_ident
+from mitogen.wire import EMPTY, pack
+
+# Bytes that are worth a form of their own.
+LONG = 32768
 
 
 class TimeoutError(Error):
@@ -13,6 +17,26 @@ class TimeoutError(Error):
 
 class LatchError(Error):
     """Waiting, or telling, makes no sense any more."""
+
+
+def pickled(data, who, handle):
+    """A message that carries a value in the form that costs its receiver least."""
+    econtext = getattr(sys.modules['mitogen'], 'econtext', None)
+    protocol = 2
+    if econtext and not who:
+        protocol = econtext.dispatcher.protocol
+    if not PY3 or type(data) is not BytesType or len(data) < LONG:
+        return Message.pickled(data, protocol, handle=handle)
+    if econtext and econtext.stream and get_ident() != econtext.importer.io_thread:
+        # Not at the top: whoever sends only little never needs it.
+        from mitogen import bulk
+        bulk.install(econtext.stream)
+    start = '\x80\x02T'
+    if protocol > 2:
+        start = '\x80\x03B'
+    # What Python 2 has for bytes, all understand, and protocol 2 of Python 3 would make a text of them.
+    data = EMPTY.join([start.encode('latin-1'), pack('<i', len(data)), data, '.'.encode()])
+    return Message(enc=ENC_PICKLE, data=data, handle=handle)
 
 
 class Sender(object):
@@ -26,8 +50,8 @@ class Sender(object):
 
     def send(self, data):
         """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
-        msg = Message.pickled(data, handle=self.dst_handle)
         context = self.context
+        msg = pickled(data, context.context_id, self.dst_handle)
         # Who sends to himself would wait for himself.
         if context.context_id != context.router.context_id:
             if not self.credit:
@@ -103,8 +127,8 @@ class Latch(object):
         econtext = getattr(sys.modules['mitogen'], 'econtext', None)
         if block and econtext and get_ident() == econtext.importer.io_thread:
             raise LatchError('the I/O thread may not wait')
-        if block and econtext and not self.items:
-            # The main thread reads nothing while it waits.
+        if block and econtext and not self.items and econtext.dispatcher.busy:
+            # If it is the main thread that waits, it reads nothing meanwhile.
             econtext.broker.wake()
         deadline = None
         if timeout is not None:

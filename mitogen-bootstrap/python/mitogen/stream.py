@@ -11,8 +11,9 @@ before it; so does GRANT. DEL_ROUTE overtakes nothing: what a lost context sent 
 import errno
 import os
 import sys
-from mitogen import link, tree, wire
-from mitogen.core import ENC_BYTES, ENC_PICKLE, ENC_PLAIN, Message, StreamError
+from mitogen import bulk, link, tree, wire
+from mitogen.bulk import JOIN, LONG, READ, view
+from mitogen.core import ENC_BYTES, ENC_PICKLE, ENC_PLAIN, BytesType, Message, StreamError
 from mitogen.dispatch import deque
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
@@ -24,16 +25,11 @@ except ImportError:
     def unpack_length(data, start):
         return unpack('>L', data[start:start + 4])
 
-# Bytes read at once, except of a long frame or while more comes than that; joined for one write; that may wait in a link, behind the message at its head, before it
-# is given up; the longest payload that may overtake; that may overtake one frame of bulk.
-READ = 65536
-MUCH = 262144
-JOIN = 131072
+# Bytes that may wait in a link, behind the message at its head, before it is given up; the longest payload that may overtake; that may overtake one frame of bulk.
 QUEUE = 64 << 20
-# The C library keeps what is freed from here on, up to this size: long frames would make it ask the system for memory each time.
-EMPTY.ljust(1 << 22)
 SMALL = 4096
 FAIR = 65536
+bulk.prime()
 # How many kinds of frames a link knows the way of.
 WAYS = 256
 # What a frame starts with; where it names the two that talk, and the handle; two handles as they stand there.
@@ -46,6 +42,8 @@ DEL = pack('>L', tree.DEL_ROUTE)
 
 class Decoder(wire.Decoder):
     """Passes on what is not for us without unpacking it."""
+    # The length of the last frame.
+    last = 0
 
     def feed_link(self, data, link):
         """Takes bytes that came by a link."""
@@ -76,11 +74,14 @@ class Decoder(wire.Decoder):
             if end - pos < need:
                 break
             stop = pos + need
-            frame = data[start:stop]
+            if view and length >= LONG:
+                frame = view(data)[start:stop]
+            else:
+                frame = data[start:stop]
             if skip and mac(frame) != data[pos:start]:
                 raise StreamError('bad frame signature')
             if not out:
-                enc, dst, src, auth, handle, reply_to, _ = unpack(HEADER, frame[:HEADER_LEN])
+                enc, dst, src, auth, handle, reply_to, _ = unpack(HEADER, data[start:start + HEADER_LEN])
                 out = link.router.way(dst, src, auth, link)
                 if out:
                     if len(ways) >= WAYS:
@@ -89,8 +90,9 @@ class Decoder(wire.Decoder):
             if out:
                 out.forward(frame, stop == end)
             else:
-                link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=frame[HEADER_LEN:]))
+                link.deliver(Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[pos + head:stop]))
             pos = stop
+            self.last = need
             need = head
         self.parts = []
         self.have = end - pos
@@ -118,8 +120,6 @@ class Link(link.Link, tree.Branch):
         # How many frames of each pair (destination, source) are in bulk; how many bytes have overtaken the first of them.
         self.talks = {}
         self.ahead = 0
-        # Bytes of the next read.
-        self.size = READ
 
     def send(self, msg):
         """Sends a message of our own, unless this is a fork of our process."""
@@ -179,7 +179,7 @@ class Link(link.Link, tree.Branch):
         elif len(frame) <= SMALL + HEADER_LEN and (not self.bulk or self.overtakes(frame)):
             self.small.append(frame)
         else:
-            talk = frame[TALK]
+            talk = BytesType(frame[TALK])
             self.talks[talk] = self.talks.get(talk, 0) + 1
             self.bulk.append(frame)
         self.queued += len(frame)
@@ -197,7 +197,7 @@ class Link(link.Link, tree.Branch):
         if chain:
             self.queued += 20
             mac = chain.mac(frame)
-            if len(frame) < READ:
+            if len(frame) < LONG:
                 frame = mac + frame
             else:
                 queue.append(mac)
@@ -212,7 +212,7 @@ class Link(link.Link, tree.Branch):
             frame = self.bulk.popleft()
             size += len(frame)
             self.ahead = 0
-            talk = frame[TALK]
+            talk = BytesType(frame[TALK])
             count = self.talks[talk] - 1
             if count:
                 self.talks[talk] = count
@@ -228,30 +228,7 @@ class Link(link.Link, tree.Branch):
         self.talks.clear()
 
     def write(self):
-        queue = self.queue
-        while queue or (self.small or self.bulk) and self.refill():
-            data = queue[0]
-            if len(queue) > 1 and len(data) < READ and not self.sent:
-                size = count = 0
-                while count < len(queue) and size < JOIN:
-                    size += len(queue[count])
-                    count += 1
-                queue[:count] = [EMPTY.join(queue[:count])]
-                data = queue[0]
-            try:
-                n = os.write(self.fd_out, data[self.sent:self.sent + link.CHUNK])
-            except OSError:
-                code = sys.exc_info()[1].errno
-                if code == errno.EINTR:
-                    continue
-                if code != errno.EAGAIN:
-                    self.close()
-                return
-            self.sent += n
-            self.queued -= n
-            if self.sent == len(data):
-                self.sent = 0
-                del queue[0]
+        bulk.write(self, self.refill)
 
     def tell(self):
         if not self.told:
@@ -267,21 +244,13 @@ class Link(link.Link, tree.Branch):
             self.router.log('mitogen', 40, 'a message of context %s to handle %s failed: %r' % (msg.src_id, msg.handle, sys.exc_info()[1]))
 
     def handle_readable(self):
-        decoder = self.decoder
-        size = self.size
-        if decoder.parts:
-            # So that a long frame ends where a read ends.
-            size = min(max(size, decoder.need - decoder.have), 1 << 20)
         try:
-            data = os.read(self.fd_in, size)
+            data = os.read(self.fd_in, bulk.amount(self.decoder))
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return
             data = EMPTY
         if data:
-            self.size = READ
-            if len(data) >= READ:
-                self.size = MUCH
             self.feed(data)
         else:
             self.lose()

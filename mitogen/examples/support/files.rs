@@ -26,6 +26,8 @@ pub(crate) async fn run(scenario: &str, count: usize, python: &str) -> Option<Sa
         "files-4" => bulk(&router, 4, count, python, true).await,
         "files-get" => bulk(&router, 1, count, python, false).await,
         "files-small" => small(&router, count, python).await,
+        "files-ssh" => over_ssh(&router, count, python, false).await,
+        "files-ssh-small" => over_ssh(&router, count, python, true).await,
         "files-delay" | "files-delay-fixed" => delayed(&router, count, python).await,
         "files-call" => calls_meanwhile(&router, count, python).await,
         "files-memory" => memory(&router, count, python).await,
@@ -76,10 +78,26 @@ async fn at_depth(router: &Router, depth: usize, python: &str) -> Result<Context
     Ok(context)
 }
 
+/// To the testbed's host: one large file, MB/s, or many small ones, files/s.
+async fn over_ssh(router: &Router, count: usize, python: &str, many: bool) -> Samples {
+    // Without a testbed there is nothing to be measured.
+    let Some(testbed) = std::env::var_os("MITOGEN_TESTBED") else { std::process::exit(3) };
+    let config = Path::new(&testbed).join("ssh_config");
+    let context =
+        router.connect(mitogen::Ssh::new("root").config(config.to_string_lossy()).python(python)).await?;
+    match many {
+        true => small_to(&context, count).await,
+        false => bulk_to(&context, count, true).await,
+    }
+}
+
 /// One large file; MB/s.
 async fn bulk(router: &Router, depth: usize, mebibytes: usize, python: &str, up: bool) -> Samples {
+    bulk_to(&at_depth(router, depth, python).await?, mebibytes, up).await
+}
+
+async fn bulk_to(context: &Context, mebibytes: usize, up: bool) -> Samples {
     let place = Place::new()?;
-    let context = at_depth(router, depth, python).await?;
     let warm = place.file("warm", 1)?;
     context.upload(&warm, place.0.join("warm2")).await?;
     let from = place.file("from", mebibytes)?;
@@ -96,19 +114,25 @@ async fn bulk(router: &Router, depth: usize, mebibytes: usize, python: &str, up:
 
 /// Many files of 4 KiB; files per second.
 async fn small(router: &Router, count: usize, python: &str) -> Samples {
+    small_to(&connected(router, python).await?, count).await
+}
+
+async fn small_to(context: &Context, count: usize) -> Samples {
     use futures_util::StreamExt;
     let place = Place::new()?;
-    let context = connected(router, python).await?;
     std::fs::create_dir(place.0.join("a"))?;
     std::fs::create_dir(place.0.join("b"))?;
     for number in 0..count {
         std::fs::write(place.0.join(format!("a/{number}")), vec![number as u8; 4096])?;
     }
+    // As the others, who sync nothing.
+    let options = &TransferOptions::new().sync(false);
     context.upload(place.0.join("a/0"), place.0.join("b/0")).await?;
     let start = Instant::now();
     let mut uploads = futures_util::stream::iter(0..count)
         .map(|number| {
-            context.upload(place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}")))
+            let (from, to) = (place.0.join(format!("a/{number}")), place.0.join(format!("b/{number}")));
+            async move { context.upload_with(from, to, options).await }
         })
         .buffer_unordered(64);
     while let Some(done) = uploads.next().await {
@@ -174,23 +198,27 @@ async fn median_call(context: &Context, count: usize) -> Result<f64, mitogen::Er
     Ok(samples[count / 2])
 }
 
-/// A small call while a file goes over the same link: how much longer it takes than without, microseconds.
+/// A small call while a file goes over the same link: how many times an idle one's time it takes, without the time that
+/// one chunk of the file takes.
 async fn calls_meanwhile(router: &Router, mebibytes: usize, python: &str) -> Samples {
     let place = Place::new()?;
     let context = connected(router, python).await?;
     let from = place.file("from", mebibytes)?;
     context.upload(&from, place.0.join("to")).await?;
     let idle = median_call(&context, 200).await?;
-    let upload = context.upload(&from, place.0.join("to"));
+    let start = Instant::now();
+    let upload = async {
+        context.upload(&from, place.0.join("to")).await?;
+        Ok::<f64, mitogen::Error>(start.elapsed().as_secs_f64() * 1e6)
+    };
     let calls = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         median_call(&context, 100).await
     };
-    let (done, busy) = tokio::join!(upload, calls);
-    done?;
-    let busy = busy?;
-    eprintln!("idle {idle:.0} us, meanwhile {busy:.0} us");
-    Ok(vec![busy / idle])
+    let (took, busy) = tokio::join!(upload, calls);
+    let (chunk, busy) = (took? / (mebibytes * 8) as f64, busy?);
+    eprintln!("idle {idle:.0} us, meanwhile {busy:.0} us, a chunk {chunk:.0} us");
+    Ok(vec![(busy - chunk) / idle])
 }
 
 fn status(pid: &str, field: &str) -> Result<f64, Box<dyn std::error::Error>> {

@@ -171,6 +171,9 @@ fn plan(remote: &Path, local: &Path, answer: &Value, options: &TransferOptions) 
     }
 }
 
+/// For how long an acknowledgement waits for the next chunk.
+const PROMPT: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Checks, unpacks and writes what comes, on a thread of its own.
 struct Writer {
     shared: Arc<Shared>,
@@ -188,7 +191,20 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut incoming: tokio::sync::mpsc::Receiver<Message>) -> Written {
-        while let Some(message) = incoming.blocking_recv() {
+        let runtime = tokio::runtime::Handle::current();
+        loop {
+            let message = if self.unacknowledged == 0 {
+                incoming.blocking_recv()
+            } else {
+                match runtime.block_on(async { tokio::time::timeout(PROMPT, incoming.recv()).await }) {
+                    Ok(message) => message,
+                    Err(_) => {
+                        self.acknowledge();
+                        continue;
+                    }
+                }
+            };
+            let Some(message) = message else { break };
             if message.src != self.from {
                 tracing::debug!(target: "mitogen::files", "context {} is no sender of this file", message.src);
                 continue;
@@ -205,7 +221,7 @@ impl Writer {
                 let (path, have) = self.landing.finish()?;
                 return Ok((path, size, have));
             }
-            if self.unacknowledged > CHUNK || incoming.is_empty() {
+            if self.unacknowledged > CHUNK {
                 self.acknowledge();
             }
         }

@@ -172,6 +172,15 @@ impl Landing {
         if self.plan.sync {
             self.file.sync_all()?;
         }
+        self.place()?;
+        if self.plan.sync {
+            // A crash of the machine shall not take the name back. Some file systems cannot promise that.
+            let _ = File::open(directory_of(&self.target)).and_then(|directory| directory.sync_all());
+        }
+        Ok(())
+    }
+
+    fn place(&mut self) -> io::Result<()> {
         let name = match std::mem::replace(&mut self.name, Name::Nothing) {
             Name::Temporary(name) | Name::Part(name) => name,
             Name::Nothing | Name::Direct => {

@@ -4,15 +4,17 @@
 //! |---|---|
 //! | opening what may be opened, reading it ahead | `open`, `source` |
 //! | a file that takes its place when it is whole | `landing` |
-//! | the driver of the scheduler | `server` |
-//! | this program's side of a transfer | `upload`, `download`, `request` |
+//! | the driver of the scheduler | `server`, `pump` |
+//! | this program's side of a transfer | `upload`, `many`, `download`, `request` |
 //! | what upstream's children ask for | `service` |
 
 mod download;
 mod error;
 mod landing;
+mod many;
 mod open;
 mod options;
+mod pump;
 mod request;
 mod server;
 mod service;
@@ -136,7 +138,7 @@ impl Router {
         remote: impl AsRef<Path>,
         options: &TransferOptions,
     ) -> Vec<Result<Transferred, Error>> {
-        upload::many(self.shared(), contexts, local.as_ref(), remote.as_ref(), options).await
+        many::many(self.shared(), contexts, local.as_ref(), remote.as_ref(), options).await
     }
 
     /// What contexts may fetch from this program on their own account.

@@ -22,8 +22,11 @@ const HANDLE: Handle = Handle(204);
 /// Makes a context's agent ready for files, once.
 pub(super) async fn prepare(context: &Context) -> Result<(), Error> {
     let cell = context.shared.files().readiness(context.id());
-    cell.get_or_try_init(|| async { context.call::<bool>("mitogen.files.start", ()).await.map(drop) })
-        .await?;
+    cell.get_or_try_init(|| async {
+        crate::equip::equip_for_files(&context.shared, &context.info)?;
+        context.call::<bool>("mitogen.files.start", ()).await.map(drop)
+    })
+    .await?;
     Ok(())
 }
 

@@ -11,46 +11,42 @@
 use super::error::{FileError, FileErrorKind};
 use super::open::{self, Opened};
 use super::options::TransferOptions;
+use super::pump::{look_at_the_clock, pump};
 use super::source::{self, How, Piece};
 use crate::error::Error;
 use crate::shared::Shared;
 use bytes::Bytes;
-use mitogen_fileservice::{
-    Credit, Ended, FileServer, HOLE_COST, JobId, Limits, Output, Permit, Read, Registry, Sizing,
-};
+use mitogen_fileservice::{Credit, Ended, FileServer, JobId, Limits, Output, Permit, Registry, Sizing};
 use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value, pickle};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// How many transfers of our user hold an open file at once.
 const OPEN_FILES: usize = 64;
-/// How often stalled receivers are looked for.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// What one router has of the file service.
 pub(crate) struct Server {
     shared: OnceLock<Weak<Shared>>,
-    epoch: Instant,
-    state: Mutex<State>,
+    pub(super) epoch: Instant,
+    pub(super) state: Mutex<State>,
     registry: Mutex<Registry>,
     /// Contexts whose agents are ready for files.
     ready: Mutex<BTreeMap<ContextId, Arc<OnceCell<()>>>>,
     pub(super) gate: Arc<Semaphore>,
     /// Where acknowledgements come.
-    acks: OnceLock<Handle>,
+    pub(super) acks: OnceLock<Handle>,
 }
 
-struct State {
-    machine: FileServer,
-    jobs: BTreeMap<JobId, Job>,
+pub(super) struct State {
+    pub(super) machine: FileServer,
+    pub(super) jobs: BTreeMap<JobId, Job>,
     pumps: BTreeMap<ContextId, mpsc::UnboundedSender<(JobId, Credit)>>,
     /// Whether somebody looks at the clock.
-    watched: bool,
+    pub(super) watched: bool,
 }
 
 /// One transfer.
@@ -212,7 +208,7 @@ impl Server {
 
     // ---- the driver -----------------------------------------------------------------------
 
-    fn apply<R>(self: &Arc<Self>, input: impl FnOnce(&mut State) -> R) -> R {
+    pub(super) fn apply<R>(self: &Arc<Self>, input: impl FnOnce(&mut State) -> R) -> R {
         let mut effects = Vec::new();
         let mut watch = false;
         let result = {
@@ -328,109 +324,6 @@ impl State {
                 }
             }
         }
-    }
-}
-
-/// Sends over one stream, piece by piece, as credits come.
-async fn pump(server: Weak<Server>, stream: ContextId, mut turns: mpsc::UnboundedReceiver<(JobId, Credit)>) {
-    while let Some((job, credit)) = turns.recv().await {
-        let watch =
-            server.upgrade().and_then(|server| server.shared()).and_then(|shared| shared.queue_of(stream));
-        if let Some(watch) = watch {
-            // A link that fails says so elsewhere.
-            let _ = watch.flushed().await;
-        }
-        let Some(server) = server.upgrade() else { return };
-        let input = {
-            let mut state = lock(&server.state);
-            state.jobs.get_mut(&job).map(|job| std::mem::replace(&mut job.input, Input::Gone))
-        };
-        let mut pieces = match input {
-            Some(Input::Reading(pieces)) => pieces,
-            _ => {
-                server.read(stream, job, credit, None, Read::Failed);
-                continue;
-            }
-        };
-        let piece = pieces.recv().await;
-        let read = server.send(job, piece);
-        server.read(stream, job, credit, Some(pieces), read);
-    }
-}
-
-async fn look_at_the_clock(server: Weak<Server>) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(server) = server.upgrade() else { return };
-        let now = server.epoch.elapsed();
-        let idle = server.apply(|state| {
-            state.machine.handle_time(now);
-            let idle = state.machine.jobs() == 0;
-            state.watched = !idle;
-            idle
-        });
-        if idle {
-            return;
-        }
-    }
-}
-
-impl Server {
-    /// Sends a piece of a transfer.
-    fn send(&self, id: JobId, piece: Option<Piece>) -> Read {
-        let Some(shared) = self.shared() else { return Read::Failed };
-        let (receiver, handle, plain, options, sent, total) = {
-            let mut state = lock(&self.state);
-            let Some(job) = state.jobs.get_mut(&id) else { return Read::Failed };
-            match &piece {
-                Some(Piece::Data(_, bytes)) => job.sent += *bytes,
-                Some(Piece::Hole(bytes)) => job.sent += *bytes,
-                Some(Piece::Failed(error)) => job.failure = Some(error.clone()),
-                _ => {}
-            }
-            (job.receiver, job.handle, job.plain, job.options.clone(), job.sent, job.total)
-        };
-        let acks = self.acks.get().copied().filter(|_| !plain);
-        let result = match piece {
-            Some(Piece::Data(data, _)) => {
-                let cost = data.len();
-                shared.send_from(acks, receiver, handle, (Encoding::Raw, data));
-                Read::Sent(cost)
-            }
-            Some(Piece::Hole(length)) => {
-                let words = [Value::Text("hole".to_owned()), Value::Int(length as i64)];
-                shared.send_from(acks, receiver, handle, words_of(words));
-                Read::Sent(HOLE_COST)
-            }
-            Some(Piece::End(total, digest)) => {
-                if !plain {
-                    let digest = digest.map_or(Value::None, Value::Text);
-                    let words = [Value::Text("end".to_owned()), Value::Int(total as i64), digest];
-                    shared.send_from(acks, receiver, handle, words_of(words));
-                }
-                Read::End
-            }
-            Some(Piece::Failed(_)) | None => Read::Failed,
-        };
-        options.tell(sent, total);
-        result
-    }
-
-    fn read(
-        self: &Arc<Self>,
-        stream: ContextId,
-        job: JobId,
-        credit: Credit,
-        pieces: Option<mpsc::Receiver<Piece>>,
-        read: Read,
-    ) {
-        let now = self.epoch.elapsed();
-        self.apply(|state| {
-            if let (Some(entry), Some(pieces)) = (state.jobs.get_mut(&job), pieces) {
-                entry.input = Input::Reading(pieces);
-            }
-            state.machine.handle_read(now, stream, job, credit, read);
-        });
     }
 }
 

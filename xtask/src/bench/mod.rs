@@ -51,6 +51,8 @@ struct Scenario {
     free: bool,
     /// Against upstream Mitogen.
     target: Option<f64>,
+    /// Against the others too.
+    among_all: bool,
     /// For our own figure.
     absolute: Option<f64>,
 }
@@ -75,6 +77,7 @@ const BASE: Scenario = Scenario {
     pinned: false,
     free: true,
     target: None,
+    among_all: false,
     absolute: None,
 };
 
@@ -217,8 +220,28 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "files/2hops-unsigned",
+        subject: "files-2-unsigned",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
         name: "files/4hops",
         subject: "files-4",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.5),
+        ..BASE
+    },
+    Scenario {
+        name: "files/4hops-unsigned",
+        subject: "files-4-unsigned",
         count: 256,
         quick_count: 8,
         unit: "MB/s",
@@ -246,6 +269,28 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "files/ssh",
+        subject: "files-ssh",
+        count: 256,
+        quick_count: 8,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(0.9),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
+        name: "files/ssh-4KiB",
+        subject: "files-ssh-small",
+        count: 1000,
+        quick_count: 50,
+        unit: "files/s",
+        kind: Kind::Rate,
+        target: Some(20.0),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
         name: "files/delay-100ms",
         subject: "files-delay",
         count: 64,
@@ -269,6 +314,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 512,
         quick_count: 64,
         unit: "x idle",
+        absolute: Some(3.0),
         ..BASE
     },
     Scenario {
@@ -277,6 +323,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 128,
         quick_count: 16,
         unit: "x alone",
+        absolute: Some(1.1),
         ..BASE
     },
     Scenario {
@@ -285,6 +332,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 256,
         quick_count: 32,
         unit: "KiB",
+        absolute: Some(16_384.0),
         ..BASE
     },
     Scenario {
@@ -295,6 +343,18 @@ const SCENARIOS: &[Scenario] = &[
         unit: "MB/s",
         kind: Kind::Rate,
         target: Some(1.3),
+        among_all: true,
+        ..BASE
+    },
+    Scenario {
+        name: "stream/128KiB-unsigned",
+        subject: "stream-unsigned",
+        count: 1024,
+        quick_count: 16,
+        unit: "MB/s",
+        kind: Kind::Rate,
+        target: Some(1.3),
+        among_all: true,
         ..BASE
     },
     Scenario {
@@ -303,6 +363,7 @@ const SCENARIOS: &[Scenario] = &[
         count: 256,
         quick_count: 16,
         unit: "KiB",
+        absolute: Some(16_384.0),
         ..BASE
     },
 ];
@@ -383,7 +444,9 @@ fn measure(
         peers.push(None);
     }
     for peer in peers {
-        let relative = scenario.target.filter(|_| peer.is_some_and(|(name, _)| name == Subject::UPSTREAM));
+        let relative = scenario
+            .target
+            .filter(|_| peer.is_some_and(|(name, _)| scenario.among_all || name == Subject::UPSTREAM));
         let target = relative.or(scenario.absolute.filter(|_| peer.is_none()));
         report.row(&Row {
             scenario: &name,

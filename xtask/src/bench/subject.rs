@@ -44,6 +44,7 @@ impl Subjects {
         if peer {
             all.push(Subject { name: Subject::UPSTREAM, argv: script("mitogen_peer.py") });
             all.push(Subject { name: "execnet", argv: script("execnet_peer.py") });
+            all.push(Subject { name: "openssh", argv: script("openssh_peer.py") });
         }
         all.push(Subject { name: "floor", argv: script("floor.py") });
         eprintln!("interpreter: {} ({})", base.version, python.display());
@@ -123,10 +124,10 @@ impl Subject {
     }
 }
 
-/// Only what a login has: no `PYTHON*`, nothing of cargo's.
+/// Only what a login has: no `PYTHON*`, nothing of cargo's. And where the testbed is, for those that ask.
 fn clean_environment(cmd: &mut Command) {
     cmd.env_clear().env("LC_ALL", "C.UTF-8");
-    for name in ["PATH", "HOME", "TMPDIR"] {
+    for name in ["PATH", "HOME", "TMPDIR", "MITOGEN_TESTBED"] {
         if let Some(value) = std::env::var_os(name) {
             cmd.env(name, value);
         }

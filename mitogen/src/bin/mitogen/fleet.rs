@@ -170,7 +170,7 @@ impl Fleet {
                 Err(failure) => (None, Some(failure)),
             },
             Task::Work(work) => match grove.contexts(place, ways, count).await {
-                Ok(contexts) => work.run(&contexts, &target).await,
+                Ok(contexts) => work.run(&self.router, &contexts, &target).await,
                 Err(failure) => (None, Some(failure)),
             },
         };

@@ -8,6 +8,7 @@ pub(crate) mod get;
 pub(crate) mod ping;
 pub(crate) mod put;
 pub(crate) mod run;
+mod together;
 pub(crate) mod transfer;
 pub(crate) mod tree;
 
@@ -15,7 +16,7 @@ use crate::{
     live::Live,
     outcome::{Answer, Failure},
 };
-use mitogen::{Context, Error};
+use mitogen::{Context, Error, Router};
 use std::time::Duration;
 
 /// The work that a connected context is given.
@@ -60,7 +61,7 @@ pub(crate) type Gave = (Option<Answer>, Option<Failure>);
 
 impl Work {
     /// Does it in the last of these contexts, which lead to each other and to this target.
-    pub(crate) async fn run(&self, contexts: &[Context], target: &str) -> Gave {
+    pub(crate) async fn run(&self, router: &Router, contexts: &[Context], target: &str) -> Gave {
         // Every target has a hop.
         let Some(context) = contexts.last() else { return (None, None) };
         let result = match self {
@@ -71,7 +72,7 @@ impl Work {
                 exec::run(context, command.clone(), name, live).await
             }
             Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,
-            Work::Put(put) => put::run(context, put).await,
+            Work::Put(put) => put::run(router, contexts, put).await,
             Work::Get(get) => get::run(context, get).await,
             Work::FirstCall { timeout } => doctor::first_call(context, *timeout).await,
         };

@@ -2,11 +2,12 @@
 
 use super::{
     Gave, Work,
+    together::{Together, Way},
     transfer::{FILES, Moved, Transfers, within},
 };
 use crate::{cli::PutArgs, console::Console, outcome::Answer};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mitogen::{Context, Error};
+use mitogen::{Context, Error, Router};
 use std::{
     os::unix::ffi::OsStrExt,
     os::unix::fs::MetadataExt,
@@ -21,6 +22,7 @@ pub(crate) struct Put {
     sources: Vec<PathBuf>,
     target: PathBuf,
     transfers: Transfers,
+    together: Together,
 }
 
 /// The work that the arguments ask for.
@@ -54,12 +56,14 @@ pub(crate) fn work(
         return Err(format!("{} is a directory: -r sends it with all that is in it", directory.display()));
     }
     let transfers = Transfers::new(&args.transfer, timeout, targets, console);
-    Ok(Work::Put(Arc::new(Put { sources, target: args.remote, transfers })))
+    Ok(Work::Put(Arc::new(Put { sources, target: args.remote, transfers, together: Together::default() })))
 }
 
-pub(super) async fn run(context: &Context, put: &Put) -> Result<Gave, Error> {
+pub(super) async fn run(router: &Router, contexts: &[Context], put: &Put) -> Result<Gave, Error> {
+    let Some((context, before)) = contexts.split_last() else { return Ok((None, None)) };
+    let way = Way { router, hop: before.first().filter(|_| put.transfers.targets > 1), context };
     let what = put.target.display().to_string();
-    let moved = within(put.transfers.timeout, &what, put.send_all(context)).await;
+    let moved = within(put.transfers.timeout, &what, put.send_all(way)).await;
     put.transfers.done();
     Ok(match moved {
         Ok(moved) => (Some(Answer::Moved(moved)), None),
@@ -68,11 +72,11 @@ pub(super) async fn run(context: &Context, put: &Put) -> Result<Gave, Error> {
 }
 
 impl Put {
-    async fn send_all(&self, context: &Context) -> Result<Moved, Error> {
+    async fn send_all(&self, way: Way<'_>) -> Result<Moved, Error> {
         let mut all = Moved { bytes: 0, files: 0, path: self.target.clone() };
         for source in &self.sources {
             if self.transfers.recursive && source.is_dir() {
-                self.send_directory(context, source, &mut all).await?;
+                self.send_directory(way, source, &mut all).await?;
                 continue;
             }
             // Several go into a directory.
@@ -81,7 +85,8 @@ impl Put {
                 target.push("");
             }
             let size = source.metadata().ok().filter(|metadata| metadata.is_file()).map(|m| m.len());
-            let sent = context.upload_with(source, &target, &self.transfers.watched(size)).await?;
+            let options = || self.transfers.watched(size);
+            let sent = self.together.upload(way, source, &target, size, options).await?;
             all.bytes += sent.bytes;
             all.files += 1;
             if self.sources.len() == 1 {
@@ -92,7 +97,8 @@ impl Put {
     }
 
     /// As `cp -r` does: into a directory that is there, else as that directory.
-    async fn send_directory(&self, context: &Context, source: &Path, all: &mut Moved) -> Result<(), Error> {
+    async fn send_directory(&self, way: Way<'_>, source: &Path, all: &mut Moved) -> Result<(), Error> {
+        let context = way.context;
         let mut root = self.target.clone();
         let there: bool = context.call("os.path.isdir", (bytes(&root),)).await?;
         if let (true, Some(name)) = (there || self.sources.len() > 1, source.file_name()) {
@@ -124,8 +130,9 @@ impl Put {
         let root = &root;
         let sent = stream::iter(files)
             .map(|(name, size)| {
-                let options = self.transfers.watched(Some(size));
-                async move { context.upload_with(source.join(&name), root.join(&name), &options).await }
+                let options = move || self.transfers.watched(Some(size));
+                let (local, remote) = (source.join(&name), root.join(&name));
+                async move { self.together.upload(way, &local, &remote, Some(size), options).await }
             })
             .buffer_unordered(FILES)
             .try_fold((0, 0), |(bytes, files), sent| async move { Ok((bytes + sent.bytes, files + 1)) })

@@ -1,0 +1,168 @@
+"""Long frames: read at their length, written without being joined to their heads, and in the time of who sends them.
+
+A link to the parent gets this when files or long values go by it; links among others (mitogen.stream) have some of it from the beginning.
+"""
+import errno
+import os
+import select
+import sys
+from mitogen import link, wire
+from mitogen.core import BytesType, Message, StreamError
+from mitogen.importer import get_ident
+from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
+
+try:
+    # Since 3.3.
+    writev = getattr(os, 'writev')
+    view = memoryview  # novm
+except (AttributeError, NameError):
+    view = None
+
+    def writev(fd, pieces):
+        return os.write(fd, EMPTY.join(pieces))
+
+# Bytes read at once, except of a long frame; what a long frame is; the most that is asked for at once; made into one write, and into how many pieces at most.
+READ = 65536
+LONG = 32768
+MOST = 1 << 20
+JOIN = 131072
+PIECES = 256
+
+primed = []
+
+
+def prime():
+    """Has the C library keep the memory of long frames, which it would get from the system and give back each time: that costs more than a signature."""
+    if not primed:
+        primed.append(1)
+        BytesType().ljust(1 << 22)
+
+
+def write(link, refill):
+    """Writes what can be written of a link's queue, under its lock."""
+    queue = link.queue
+    while queue or refill():
+        size = count = 0
+        for piece in queue[:PIECES]:
+            size += len(piece)
+            count += 1
+            if size >= JOIN:
+                break
+        pieces = queue[:count]
+        if link.sent:
+            pieces[0] = (view or BytesType)(pieces[0])[link.sent:]
+        try:
+            n = writev(link.fd_out, pieces)
+            link.full = False
+        except OSError:
+            code = sys.exc_info()[1].errno
+            if code == errno.EINTR:
+                continue
+            link.full = True
+            if code != errno.EAGAIN:
+                link.close()
+            return
+        link.queued -= n
+        n += link.sent
+        if n == size:
+            del queue[:count]
+            n = 0
+        while n and n >= len(queue[0]):
+            n -= len(queue.pop(0))
+        link.sent = n
+
+
+def amount(decoder):
+    """How much to read: so that a long frame ends where a read ends, for long ones follow each other."""
+    size = decoder.last
+    if decoder.parts:
+        size = decoder.need - decoder.have
+    return min(max(size, READ), MOST)
+
+
+class Decoder(wire.Decoder):
+    # The length of the last frame, if it was a long one.
+    last = 0
+
+    def feed(self, data):
+        size = self.have + len(data)
+        if size != self.last:
+            out = wire.Decoder.feed(self, data)
+            if out:
+                self.last = 0
+                if view and len(out[-1].data) >= LONG:
+                    self.last = self.skip + HEADER_LEN + len(out[-1].data)
+            return out
+        if self.parts:
+            data = EMPTY.join(self.parts + [data])
+        self.parts = []
+        self.have = 0
+        skip = self.skip
+        body = skip + HEADER_LEN
+        enc, dst, src, auth, handle, reply_to, length = unpack(HEADER, data[skip:body])
+        if length != size - body or enc not in (0x4d49, 0x4d4a, 0x4d4b):
+            # Something else of this length.
+            self.last = 0
+            return self.feed(data)
+        if skip and self.chain.mac(view(data)[skip:]) != data[:skip]:
+            raise StreamError('bad frame signature')
+        return [Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[body:])]
+
+
+class Link(link.Link):
+    def send(self, msg):
+        data = msg.data
+        if not view or len(data) < LONG or os.getpid() != self.pid:
+            return link.Link.send(self, msg)
+        self.lock.acquire()
+        try:
+            if self.dead:
+                return
+            head = pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, len(data))
+            chain = self.chain_out
+            if chain and chain.past is None:
+                chain.inner.update(head)
+                head = chain.mac(data) + head
+            elif chain:
+                head = chain.mac(head + data) + head
+            self.queue += [head, data]
+            self.queued += len(head) + len(data)
+            if not self.full:
+                self.write()
+        finally:
+            self.lock.release()
+        try:
+            # A wake-up of the I/O thread for each frame would cost more.
+            while self.queued and get_ident() != sys.modules['mitogen'].econtext.importer.io_thread:
+                select.select([], [self.fd_out], [], 1)
+                self.flush()
+        except (select.error, OSError, ValueError):
+            pass
+        if self.queued:
+            self.tell()
+
+    def write(self):
+        write(self, bool)
+
+    def receive(self):
+        try:
+            data = os.read(self.fd_in, amount(self.decoder))
+            if data:
+                return self.decoder.feed(data)
+        except OSError:
+            if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
+                return []
+        except StreamError:
+            self.broker.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
+        self.lose()
+        return []
+
+
+def install(parent):
+    """Gives the link to the parent these classes, unless it has others already; from any thread."""
+    prime()
+    parent.lock.acquire()
+    if parent.__class__ is link.Link:
+        parent.decoder.__class__ = Decoder
+        parent.__class__ = Link
+    parent.lock.release()
