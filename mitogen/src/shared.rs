@@ -20,6 +20,7 @@ use crate::receiver::Queue;
 use crate::router::LogLevel;
 use crate::service::Registry;
 use crate::stats::LinkStats;
+use crate::upstream::{Agent, Package};
 use bytes::Bytes;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::{Dead, LoadModule};
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) signed: bool,
+    pub(crate) agent: Agent,
     pub(crate) max_message_size: usize,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) shutdown_grace: Duration,
@@ -50,12 +52,18 @@ pub(crate) struct Shared {
     pub(crate) living: Living,
     pub(crate) library: Library,
     pub(crate) services: Registry,
+    /// Whose core runs in the contexts, if it is not our agent.
+    pub(crate) upstream: Option<Arc<Package>>,
     files: Arc<files::Server>,
     core: Mutex<Core>,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Arc<Shared>, Error> {
+        let upstream = match &settings.agent {
+            Agent::Builtin => None,
+            Agent::Upstream(path) => Some(Arc::new(Package::load(path)?)),
+        };
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
@@ -64,7 +72,7 @@ impl Shared {
             return Err(Error::Local { what: "serve modules", source });
         }
         let files = Arc::new(files::Server::new(settings.file_window));
-        let mut core = Core::new(config);
+        let mut core = Core::new(config, upstream.clone());
         let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
         let shared = Arc::new_cyclic(|shared| Shared {
             library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
@@ -73,6 +81,7 @@ impl Shared {
             events: events::Source::new(),
             living: Living::new(),
             services: Registry::default(),
+            upstream,
             files,
             core: Mutex::new(core),
         });
@@ -216,9 +225,10 @@ impl Shared {
         wire: Wire,
         stop: oneshot::Sender<Stop>,
     ) -> Result<Context, Error> {
-        let signed = self.settings.signed;
+        let signed = self.signs();
         self.apply(|core| core.adopt(&info, wire, stop, signed))?;
-        if !self.library.is_empty()
+        if self.upstream.is_none()
+            && !self.library.is_empty()
             && let Some(body) = modules::importer()
         {
             // It may be gone already: whoever calls it is told.
@@ -226,6 +236,11 @@ impl Shared {
         }
         self.living.add();
         Ok(Context { shared: Arc::clone(self), info })
+    }
+
+    /// Whether frames are signed.
+    pub(crate) fn signs(&self) -> bool {
+        self.settings.signed && self.upstream.is_none()
     }
 
     /// What is known of a connected context.

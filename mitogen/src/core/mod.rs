@@ -23,6 +23,7 @@ use crate::modules::{self, Ask};
 use crate::plans;
 use crate::protocol_log;
 use crate::stats::LinkStats;
+use crate::upstream::Package;
 use bytes::Bytes;
 use contexts::{Contexts, Known};
 use links::Links;
@@ -46,11 +47,13 @@ pub(crate) struct Core {
     contexts: Contexts,
     /// Invariant: each handle with a waiter is open in the machine.
     waiters: Waiters,
+    /// Where the contexts' own modules come from, if they do not run our agent.
+    upstream: Option<Arc<Package>>,
     closed: bool,
 }
 
 impl Core {
-    pub(crate) fn new(config: Config) -> Core {
+    pub(crate) fn new(config: Config, upstream: Option<Arc<Package>>) -> Core {
         let mut machine = mitogen_router::Router::new(config);
         for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
@@ -62,6 +65,7 @@ impl Core {
             links: Links::default(),
             contexts: Contexts::default(),
             waiters: Waiters::default(),
+            upstream,
             closed: false,
         }
     }
@@ -107,6 +111,15 @@ impl Core {
     pub(crate) fn expect(&mut self, info: Arc<ContextInfo>, limit: usize) -> Result<(), Error> {
         self.check_open()?;
         if self.contexts.expect(info, limit) { Ok(()) } else { Err(Error::Closed) }
+    }
+
+    /// What has been found out of a context that another one has started; says whether it is there.
+    pub(crate) fn learn(&mut self, info: Arc<ContextInfo>) -> bool {
+        let there = self.contexts.get(info.id).is_some();
+        if there {
+            self.contexts.insert(info);
+        }
+        there
     }
 
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
@@ -346,7 +359,7 @@ impl Core {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message) {
+        match modules::read_request(message, self.upstream.as_deref()) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;

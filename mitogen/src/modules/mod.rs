@@ -20,6 +20,7 @@ pub(crate) use service::{Ask, Library, importer};
 pub use settings::ModuleSource;
 pub(crate) use settings::{Given, ModuleSettings};
 
+use crate::upstream::Package;
 use bytes::Bytes;
 use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
 use mitogen_wire::{Encoding, Message};
@@ -41,8 +42,15 @@ pub(crate) fn deferred(name: &str) -> Option<(Encoding, Bytes)> {
 
 /// The name in a request, unless it is one of the agent's own modules, which is answered by the second value.
 /// `None` when the request cannot be read: an answer must name the module exactly.
-pub(crate) fn read_request(request: &Message) -> Option<(String, Option<(Encoding, Bytes)>)> {
+pub(crate) fn read_request(
+    request: &Message,
+    upstream: Option<&Package>,
+) -> Option<(String, Option<(Encoding, Bytes)>)> {
     let GetModule { name } = GetModule::decode(request).ok()?;
+    if let Some(package) = upstream {
+        let answer = package.answer(&name);
+        return Some((name, answer));
+    }
     // The agent's importer knows of no bundles before it has this part of it; no other `mitogen` is served.
     let none = || LoadModule::negative(&*name).encode().ok();
     let answer = deferred(&name).or_else(|| name.starts_with("mitogen.").then(none).flatten());
