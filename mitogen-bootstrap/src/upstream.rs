@@ -24,6 +24,8 @@ pub struct UpstreamVersion(pub u16, pub u16, pub u16);
 impl UpstreamVersion {
     /// The oldest that is spoken to.
     pub const OLDEST: UpstreamVersion = UpstreamVersion(0, 3, 0);
+    /// The first that is not.
+    pub const NEXT: UpstreamVersion = UpstreamVersion(0, 4, 0);
 
     /// What `mitogen/__init__.py` says: `__version__ = (0, 3, 41)`; what follows the third number does not count.
     pub fn read(init: &[u8]) -> Option<UpstreamVersion> {

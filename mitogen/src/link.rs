@@ -9,6 +9,7 @@ use crate::remote_log;
 use crate::shared::Shared;
 use crate::upstream::dialect;
 use mitogen_bootstrap::{BootConfig, Preamble};
+use mitogen_importer::Dialect;
 use mitogen_router::Outbox;
 use mitogen_transport::{
     Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
@@ -114,7 +115,8 @@ pub(crate) async fn connect(
     let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
-    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
+    let dialect = if shared.upstream.is_some() { Dialect::Standard } else { Dialect::Bundles };
+    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None).speaking(dialect));
     let Birth { key, preamble } = draw_birth(shared, &info, vec![ContextId::CONTROLLER])?;
     let format = key.map_or(FrameFormat::UNSIGNED, FrameFormat::signed);
 

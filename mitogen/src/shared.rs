@@ -22,6 +22,7 @@ use crate::service::Registry;
 use crate::stats::LinkStats;
 use crate::upstream::{Agent, Package};
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
@@ -53,17 +54,18 @@ pub(crate) struct Shared {
     pub(crate) library: Library,
     pub(crate) services: Registry,
     /// Whose core runs in the contexts, if it is not our agent.
-    pub(crate) upstream: Option<Arc<Package>>,
+    pub(crate) upstream: Option<Package>,
     files: Arc<files::Server>,
     core: Mutex<Core>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Result<Arc<Shared>, Error> {
+    pub(crate) fn new(mut settings: Settings) -> Result<Arc<Shared>, Error> {
         let upstream = match &settings.agent {
             Agent::Builtin => None,
-            Agent::Upstream(path) => Some(Arc::new(Package::load(path)?)),
+            Agent::Upstream(path) => Some(Package::load(path)?),
         };
+        settings.modules.namesake = upstream.as_ref().map(|package| package.directory().to_owned());
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
@@ -72,7 +74,7 @@ impl Shared {
             return Err(Error::Local { what: "serve modules", source });
         }
         let files = Arc::new(files::Server::new(settings.file_window));
-        let mut core = Core::new(config, upstream.clone());
+        let mut core = Core::new(config);
         let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
         let shared = Arc::new_cyclic(|shared| Shared {
             library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
@@ -227,8 +229,8 @@ impl Shared {
     ) -> Result<Context, Error> {
         let signed = self.signs();
         self.apply(|core| core.adopt(&info, wire, stop, signed))?;
-        if self.upstream.is_none()
-            && !self.library.is_empty()
+        if !self.library.is_empty()
+            && info.dialect == Dialect::Bundles
             && let Some(body) = modules::importer()
         {
             // It may be gone already: whoever calls it is told.

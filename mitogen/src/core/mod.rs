@@ -23,7 +23,6 @@ use crate::modules::{self, Ask};
 use crate::plans;
 use crate::protocol_log;
 use crate::stats::LinkStats;
-use crate::upstream::Package;
 use bytes::Bytes;
 use contexts::{Contexts, Known};
 use links::Links;
@@ -47,13 +46,11 @@ pub(crate) struct Core {
     contexts: Contexts,
     /// Invariant: each handle with a waiter is open in the machine.
     waiters: Waiters,
-    /// Where the contexts' own modules come from, if they do not run our agent.
-    upstream: Option<Arc<Package>>,
     closed: bool,
 }
 
 impl Core {
-    pub(crate) fn new(config: Config, upstream: Option<Arc<Package>>) -> Core {
+    pub(crate) fn new(config: Config) -> Core {
         let mut machine = mitogen_router::Router::new(config);
         for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
@@ -65,7 +62,6 @@ impl Core {
             links: Links::default(),
             contexts: Contexts::default(),
             waiters: Waiters::default(),
-            upstream,
             closed: false,
         }
     }
@@ -359,11 +355,12 @@ impl Core {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message, self.upstream.as_deref()) {
+        let dialect = self.contexts.get(link).map(|info| info.dialect).unwrap_or_default();
+        match modules::read_request(message, dialect) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;
-                effects.push(Effect::Ask(Ask::Module { link, name }));
+                effects.push(Effect::Ask(Ask::Module { link, dialect, name }));
             }
             None => {}
         }

@@ -24,7 +24,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     let timeout = method.connect_timeout().unwrap_or(via.shared.settings.connect_timeout);
     let started = Instant::now();
     let (upstream, options) = method.for_upstream().map_err(|error| {
-        let failure = failure(FailureKind::ToolUsage, error.to_string(), None);
+        let failure = failure(&plan, FailureKind::ToolUsage, error.to_string(), None);
         ConnectError::new(&plan, Some(via.name().to_owned()), failure, started.elapsed())
     })?;
     protocol_log::connecting(via.id(), &plan.hop, Some(via.name()), &[format!("({upstream} of upstream's)")]);
@@ -60,7 +60,7 @@ pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Er
     match answered.await {
         Ok(Ok(context)) => Ok(context),
         Ok(Err(Trouble::Told(text))) => {
-            let failure = failure(kind(&text), text, plan.hint.clone());
+            let failure = failure(&plan, kind(&text), text, plan.hint.clone());
             Err(ConnectError::new(&plan, Some(via.name().to_owned()), failure, started.elapsed()).into())
         }
         Ok(Err(Trouble::Error(Error::Timeout { .. }))) => Err(silent(&plan, via, started.elapsed())),
@@ -98,14 +98,16 @@ fn born(parent: &Context, name: Arc<str>, hop: String, report: &Value) -> Result
     }
 }
 
-fn failure(kind: FailureKind, text: String, hint: Option<String>) -> Failure {
+fn failure(plan: &BootPlan, kind: FailureKind, text: String, hint: Option<String>) -> Failure {
     let lines = text.lines().map(|line| SeenLine { source: Source::Stderr, text: line.to_owned() }).collect();
-    Failure { phase: Phase::Login, kind, exit: None, lines, hint }
+    // How far it came is not told.
+    let phase = if plan.logs_in { Phase::Login } else { Phase::Interpreter };
+    Failure { phase, kind, exit: None, lines, hint }
 }
 
 fn silent(plan: &BootPlan, via: &Context, elapsed: Duration) -> Error {
     let hint = Some(format!("{} does not answer; is it stopped, or its link stalled?", via.name()));
-    let failure = failure(FailureKind::TimedOut, String::new(), hint);
+    let failure = failure(plan, FailureKind::TimedOut, String::new(), hint);
     ConnectError::new(plan, Some(via.name().to_owned()), failure, elapsed).into()
 }
 

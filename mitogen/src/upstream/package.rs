@@ -1,19 +1,16 @@
-//! An installed package of upstream's: its core, and its modules as they are sent.
+//! An installed package of upstream's: where it is, of which release, and its core as it is sent.
 
 use crate::error::Error;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use mitogen_bootstrap::{Header, UpstreamCore, UpstreamVersion, minify};
+use mitogen_bootstrap::{UPSTREAM_PROCESS, UpstreamCore, UpstreamVersion};
 use mitogen_wire::Encoding;
 use mitogen_wire::body::{LoadModule, LoadedModule};
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// How deep packages lie within the package; it bounds what a loop of links can cost.
-const DEEPEST: usize = 4;
 /// The largest source that is read, in bytes.
 const LARGEST: u64 = 4 << 20;
 /// What runs commands: a module of ours under a name that upstream's importer asks for.
@@ -23,8 +20,7 @@ pub(crate) const PROCESS: &str = "_mitogen_process";
 #[derive(Debug)]
 pub(crate) struct Package {
     core: UpstreamCore,
-    /// By full name.
-    modules: BTreeMap<String, LoadedModule>,
+    directory: PathBuf,
 }
 
 impl Package {
@@ -33,78 +29,55 @@ impl Package {
     /// # Errors
     /// [`Error::Local`]: there is none, or it is of a release that is not spoken to.
     pub(crate) fn load(path: &Path) -> Result<Package, Error> {
+        let failed = |source: io::Error| Error::Local { what: "read upstream's mitogen package", source };
+        let invalid = |why: String| failed(io::Error::new(io::ErrorKind::InvalidData, why));
         let inner = path.join("mitogen");
         let root = if inner.join("core.py").is_file() { inner } else { path.to_owned() };
-        let failed = |source: io::Error| Error::Local {
-            what: "read upstream's mitogen package",
-            source: at(path, source),
-        };
+        let root = root.canonicalize().map_err(|error| failed(at(&root, error)))?;
         let init = read(&root.join("__init__.py")).map_err(failed)?;
         let core = read(&root.join("core.py")).map_err(failed)?;
-        let version = UpstreamVersion::read(&init)
-            .filter(|version| (UpstreamVersion::OLDEST..UpstreamVersion(0, 4, 0)).contains(version));
-        let Some(version) = version else {
-            let why = "it is no release 0.3.x; install one (pip install mitogen) and name its directory";
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, why)));
+        let (Some("mitogen"), Some(directory)) =
+            (root.file_name().and_then(|name| name.to_str()), root.parent())
+        else {
+            return Err(invalid(format!("{}: no directory of the name `mitogen`", root.display())));
         };
-        let mut modules = BTreeMap::new();
-        gather(&root, "mitogen", 0, &mut modules).map_err(failed)?;
-        modules.insert(PROCESS.to_owned(), module(mitogen_bootstrap::UPSTREAM_PROCESS, "process.py", None));
-        Ok(Package { core: UpstreamCore::new(version, &core), modules })
+        let version = UpstreamVersion::read(&init);
+        match version.filter(|version| (UpstreamVersion::OLDEST..UpstreamVersion::NEXT).contains(version)) {
+            Some(version) => {
+                Ok(Package { core: UpstreamCore::new(version, &core), directory: directory.to_owned() })
+            }
+            None => Err(invalid(format!("{}: it is of no release 0.3.x", root.display()))),
+        }
     }
 
     pub(crate) fn core(&self) -> &UpstreamCore {
         &self.core
     }
 
+    /// The directory that holds the package.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub(crate) fn version(&self) -> UpstreamVersion {
         self.core.version()
     }
-
-    /// The answer to a request for a module, if it is one that the package must have.
-    pub(crate) fn answer(&self, name: &str) -> Option<(Encoding, Bytes)> {
-        if name != PROCESS && name != "mitogen" && !name.starts_with("mitogen.") {
-            return None;
-        }
-        LoadModule { name: name.to_owned(), module: self.modules.get(name).cloned() }.encode().ok()
-    }
 }
 
-/// Takes in all modules of a package, and says what their names are.
-fn gather(
-    directory: &Path,
-    name: &str,
-    depth: usize,
-    modules: &mut BTreeMap<String, LoadedModule>,
-) -> io::Result<()> {
-    let mut members = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else { continue };
-        let full = format!("{name}.{stem}");
-        if path.join("__init__.py").is_file() && depth < DEEPEST {
-            gather(&path, &full, depth + 1, modules)?;
-        } else if path.extension().is_some_and(|end| end == "py") && stem != "__init__" {
-            modules.insert(full, module(&read(&path)?, &path.to_string_lossy(), None));
-        } else {
-            continue;
-        }
-        members.push(stem);
+/// The answer to a request for a module of ours.
+pub(crate) fn own_module(name: &str) -> Option<(Encoding, Bytes)> {
+    if name != PROCESS {
+        return None;
     }
-    members.sort();
-    let init = directory.join("__init__.py");
-    modules.insert(name.to_owned(), module(&read(&init)?, &init.to_string_lossy(), Some(members)));
-    Ok(())
-}
-
-fn module(source: &[u8], path: &str, package: Option<Vec<String>>) -> LoadedModule {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let zlib = encoder.write_all(&minify(source, Header::Keep)).and_then(|()| encoder.finish());
-    let compressed = Bytes::from(zlib.expect("memory takes all that is written"));
-    LoadedModule { package, path: path.to_owned(), compressed, related: Vec::new() }
+    encoder.write_all(UPSTREAM_PROCESS).ok()?;
+    let compressed = encoder.finish().ok()?.into();
+    let path = format!("{PROCESS}.py");
+    let module = LoadedModule { package: None, path, compressed, related: Vec::new() };
+    LoadModule { name: name.to_owned(), module: Some(module) }.encode().ok()
 }
 
-fn read(path: &PathBuf) -> io::Result<Vec<u8>> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let len = fs::metadata(path).map_err(|error| at(path, error))?.len();
     if len > LARGEST {
         return Err(at(path, io::Error::new(io::ErrorKind::InvalidData, format!("it has {len} bytes"))));
@@ -119,13 +92,15 @@ fn at(path: &Path, error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::error::Error as _;
 
     #[test]
     fn a_directory_without_a_release_of_the_package_is_refused() {
         let folder = tempfile::tempdir().expect("a directory");
         let refused = |what: &str| {
-            let error = Package::load(folder.path()).expect_err("no package").to_string();
-            assert!(error.contains(what), "{error}");
+            let error = Package::load(folder.path()).expect_err("no package");
+            let text = error.source().expect("a reason").to_string();
+            assert!(text.contains(what), "{text}");
         };
         refused("__init__.py");
         let root = folder.path().join("mitogen");
@@ -136,6 +111,6 @@ mod tests {
         fs::write(root.join("__init__.py"), "__version__ = (0, 3, 9)\n").unwrap();
         let package = Package::load(folder.path()).expect("a package");
         assert_eq!(package.version(), UpstreamVersion(0, 3, 9));
-        assert!(package.answer("mitogen.core").is_some() && package.answer("json").is_none());
+        assert_eq!(package.directory(), folder.path().canonicalize().unwrap());
     }
 }
