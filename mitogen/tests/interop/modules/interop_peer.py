@@ -131,6 +131,19 @@ def call_context(context, function, args, router=None):
     return context.call(globals()[str(function)], *args)
 
 
+def dead(context, handle):
+    """What comes of a message to a handle where nobody listens, or not to us."""
+    try:
+        context.send_await(mitogen.core.Message.pickled(None, handle=handle))
+    except mitogen.core.ChannelError:
+        return u'%s' % sys.exc_info()[1]
+
+
+@mitogen.core.takes_router
+def dead_id(context_id, handle, router=None):
+    return dead(router.context_by_id(context_id), handle)
+
+
 def send_all(sender, values):
     for value in values:
         sender.send(value)
