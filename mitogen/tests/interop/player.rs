@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest that any step may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What was not as expected, a line each.
 pub(crate) type Complaints = Vec<String>;
@@ -23,6 +23,7 @@ struct Stage {
     /// By name: where it is, and its digest.
     files: BTreeMap<String, (PathBuf, String)>,
     sender: Option<Address>,
+    kept: BTreeMap<String, Value>,
 }
 
 /// Plays all scenarios: `peer` as the file calls it.
@@ -39,7 +40,7 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
         .expect("a router");
     let files = BTreeMap::new();
     let contexts = BTreeMap::new();
-    let mut stage = Stage { router, python: python.to_owned(), contexts, files, sender: None };
+    let mut stage = Stage { router, python: python.to_owned(), contexts, files, sender: None, kept: BTreeMap::new() };
     stage.make_files(file["files"].as_array().expect("files"), folder);
     let mut complaints = Complaints::new();
     for name in ["child", "sibling", "grandchild"] {
@@ -60,6 +61,7 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
                 Err(_) => json!({"timeout": true}),
             };
             let expected = step["differs"].get(peer).map_or(&step["expect"], |differs| &differs["expect"]);
+            println!("{peer}: {}, step {at}: {seen}", scenario["name"]);
             if !expected.is_null() && !notation::agrees(expected, &seen, &stage) {
                 let name = &scenario["name"];
                 complaints.push(format!("{name}, step {at}: {step}\n  expected {expected}\n  seen     {seen}"));
@@ -136,7 +138,13 @@ impl Stage {
 
     async fn step(&mut self, step: &Json) -> Json {
         match step["do"].as_str().expect("something to do") {
-            "call" => self.result(self.context(step).start(self.call(step)).await),
+            "call" => {
+                let result = self.context(step).start(self.call(step)).await;
+                if let (Some(name), Ok(value)) = (step["keep"].as_str(), &result) {
+                    self.kept.insert(name.to_owned(), Value::clone(value));
+                }
+                self.result(result)
+            }
             "cast" => match self.context(step).send(self.call(step)) {
                 Ok(()) => Json::Null,
                 Err(error) => json!({ "error": error.to_string() }),
@@ -238,6 +246,7 @@ impl Names for Stage {
             "context" => mitogen::to_value(&self.contexts[name?]).expect("a context is a value"),
             "path" => Value::Text(self.files[name?].0.to_string_lossy().into_owned()),
             "sender" => mitogen::to_value(&self.sender?).expect("an address is a value"),
+            "kept" => self.kept.get(name?)?.clone(),
             _ => return None,
         })
     }

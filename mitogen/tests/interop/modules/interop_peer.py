@@ -161,12 +161,26 @@ def gather(context, function, values, router=None):
     """Has another context send to a receiver of this one."""
     receiver = mitogen.core.Receiver(router)
     context.call_no_reply(globals()[str(function)], receiver.to_sender(), values)
+    return drain(receiver)
+
+
+def drain(receiver):
     got = []
     try:
         while True:
             got.append(receiver.get().unpickle())
     except mitogen.core.ChannelError:
         return got
+
+
+@mitogen.core.takes_router
+def open_receiver(router=None):
+    seen.append(mitogen.core.Receiver(router))
+    return seen[-1].to_sender()
+
+
+def collect():
+    return drain(seen.pop())
 
 
 class Sink(object):
