@@ -102,6 +102,9 @@ pub(crate) fn agrees(expected: &Json, seen: &Json, names: &dyn Names) -> bool {
     if expected == &json!({"any": true}) {
         return true;
     }
+    if let Some(choices) = expected["one of"].as_array() {
+        return choices.iter().any(|choice| agrees(choice, seen, names));
+    }
     let fields = |json: &Json| json.as_object().cloned().unwrap_or_default();
     if let (Json::Object(wanted), Json::String(seen)) = (expected, seen) {
         if let Some(kind) = wanted.get("type").and_then(Json::as_str) {

@@ -128,6 +128,7 @@ impl Stage {
         match result {
             Ok(value) => json!({ "returned": notation::show(&value, self) }),
             Err(Error::Call(error)) => {
+                println!("{}", error.traceback.as_deref().unwrap_or_default());
                 let type_name = error.type_name.replacen("exceptions.", "builtins.", 1);
                 json!({ "raised": format!("{type_name}: {}", error.message) })
             }
