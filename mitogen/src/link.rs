@@ -50,7 +50,7 @@ pub(crate) enum Ending {
     Stopped(Stop),
 }
 
-/// The sending half of a link, as the core holds it under its lock.
+/// The sending half of a link, as the hub holds it under its lock.
 pub(crate) struct Wire {
     writer: FrameWriter,
     /// The far end is of a release of upstream's that knows frames of one encoding only.
@@ -203,7 +203,7 @@ struct LinkTask {
     direct: bool,
 }
 
-/// Keeps the core's word about a link true even when the task is dropped with its runtime.
+/// Keeps the hub's word about a link true even when the task is dropped with its runtime.
 struct Registration {
     shared: Arc<Shared>,
     info: Arc<ContextInfo>,
@@ -237,7 +237,7 @@ impl LinkTask {
             Ending::Stopped(Stop::Kill) => Duration::ZERO,
             _ => EXIT_GRACE,
         };
-        // The core lets go of the writer here: the far end sees the end of the stream.
+        // The hub lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
         drop(self.reader);
         if self.direct && self.registration.info.is_detached() {

@@ -92,7 +92,7 @@ fn born(parent: &Context, name: Arc<str>, hop: String, report: &Value) -> Result
         field("id").and_then(Value::as_i64).and_then(|id| u32::try_from(id).ok()).ok_or_else(unreadable)?;
     let id = ContextId(id);
     let info = Arc::new(ContextInfo::new(id, name, hop, Some(Arc::clone(&parent.info))));
-    match parent.shared.apply(|core| core.learn(Arc::clone(&info))) {
+    match parent.shared.apply(|hub| hub.learn(Arc::clone(&info))) {
         true => Ok(Context { shared: Arc::clone(&parent.shared), info }),
         false => Err(Trouble::Error(info.lost_error())),
     }
