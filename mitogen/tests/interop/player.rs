@@ -40,7 +40,8 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
         .expect("a router");
     let files = BTreeMap::new();
     let contexts = BTreeMap::new();
-    let mut stage = Stage { router, python: python.to_owned(), contexts, files, sender: None, kept: BTreeMap::new() };
+    let mut stage =
+        Stage { router, python: python.to_owned(), contexts, files, sender: None, kept: BTreeMap::new() };
     stage.make_files(file["files"].as_array().expect("files"), folder);
     let mut complaints = Complaints::new();
     for name in ["child", "sibling", "grandchild"] {
@@ -64,7 +65,8 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
             println!("{peer}: {}, step {at}: {seen}", scenario["name"]);
             if !expected.is_null() && !notation::agrees(expected, &seen, &stage) {
                 let name = &scenario["name"];
-                complaints.push(format!("{name}, step {at}: {step}\n  expected {expected}\n  seen     {seen}"));
+                complaints
+                    .push(format!("{name}, step {at}: {step}\n  expected {expected}\n  seen     {seen}"));
             }
         }
         // Whoever was ended, or had a past, is as new for the next one.
@@ -105,7 +107,8 @@ impl Stage {
             "grandchild" => self.contexts["child"].connect(method).await,
             _ => self.router.connect(method).await,
         };
-        let context = started.unwrap_or_else(|error| panic!("{name} under {}: {error}", self.python.display()));
+        let context =
+            started.unwrap_or_else(|error| panic!("{name} under {}: {error}", self.python.display()));
         self.contexts.insert(name.to_owned(), context);
     }
 
