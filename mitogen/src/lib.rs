@@ -33,7 +33,7 @@
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
-//! | run commands | [`Command`], [`Output`] |
+//! | run commands | [`Command`], [`Output`], [`Running`], [`Printed`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
 //!
@@ -91,7 +91,7 @@ pub use channel::Channel;
 pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
-pub use exec::{Command, Output};
+pub use exec::{Command, Output, Printed, Running};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use mitogen_router::Access;
 pub use mitogen_transport::{

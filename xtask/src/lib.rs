@@ -8,6 +8,7 @@ mod bench;
 mod fuzz;
 mod interop;
 mod interpreters;
+mod libraries;
 mod python;
 mod sh;
 mod size;

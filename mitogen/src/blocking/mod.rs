@@ -19,7 +19,7 @@
 mod context;
 mod messages;
 
-pub use context::{CallChain, Context, PendingCall};
+pub use context::{CallChain, Context, PendingCall, Running};
 pub use messages::{Channel, Events, Receiver, Select, Sender};
 
 use crate::engine::Engine;
