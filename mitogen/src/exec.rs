@@ -1,12 +1,14 @@
 //! Commands run in a context, without a call of one's own.
 
 use crate::receiver::Receiver;
+use crate::upstream::package::PROCESS;
 use crate::{Call, Context, Error, PendingCall};
 use bytes::Bytes;
 use mitogen_router::Access;
 use mitogen_router::credit::credit_handle;
 use mitogen_wire::body::Dead;
 use mitogen_wire::{Encoding, Handle, Value};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -104,6 +106,9 @@ pub struct Running {
     receiver: Receiver,
     /// `None` once it was answered.
     call: Option<PendingCall<i32>>,
+    /// Where upstream's core runs it: all that it prints comes at its end.
+    gathering: Option<PendingCall<Value>>,
+    gathered: VecDeque<Printed>,
     status: Option<i32>,
     /// Where the far side hears that nobody listens any more; known with the first message.
     ear: Option<Handle>,
@@ -118,12 +123,26 @@ pub enum Printed {
     Stderr(Bytes),
 }
 
+impl Printed {
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Printed::Stdout(bytes) | Printed::Stderr(bytes) => bytes,
+        }
+    }
+}
+
 impl Running {
     pub(crate) fn start(context: &Context, command: Command) -> Result<Running, Error> {
         let receiver = Receiver::open(&context.shared, None, Access::Anyone)?;
-        let call = command.call("mitogen.process.stream").arg(receiver.handle().0);
-        let call = context.start(call);
-        Ok(Running { context: context.clone(), receiver, call: Some(call), status: None, ear: None })
+        let (context, gathered) = (context.clone(), VecDeque::new());
+        let (call, gathering) = match context.shared.upstream {
+            None => {
+                let call = command.call("mitogen.process.stream").arg(receiver.handle().0);
+                (Some(context.start(call)), None)
+            }
+            Some(_) => (None, Some(context.start(command.call(&function(&context))))),
+        };
+        Ok(Running { context, receiver, call, gathering, gathered, status: None, ear: None })
     }
 
     /// What it prints next; `None` when it has ended and all was taken. The two streams come each in its own
@@ -133,6 +152,17 @@ impl Running {
     /// As [`Context::exec`](crate::Context::exec); [`Error::Timeout`](crate::Error::Timeout) when it has not
     /// ended in time. Behind an error nothing comes.
     pub async fn next(&mut self) -> Result<Option<Printed>, Error> {
+        if let Some(call) = &mut self.gathering {
+            let answer = call.await;
+            self.gathering = None;
+            let Output { status, stdout, stderr } = read(&answer?)?;
+            self.status = Some(status);
+            let pieces = [Printed::Stdout(stdout), Printed::Stderr(stderr)];
+            self.gathered.extend(pieces.into_iter().filter(|piece| !piece.bytes().is_empty()));
+        }
+        if let Some(piece) = self.gathered.pop_front() {
+            return Ok(Some(piece));
+        }
         loop {
             let incoming = match &mut self.call {
                 None if self.receiver.waits() => self.receiver.next().await?,
@@ -202,14 +232,28 @@ impl Command {
     }
 }
 
+/// What runs a command and gathers its output.
+fn function(context: &Context) -> String {
+    match context.shared.upstream {
+        None => "mitogen.process.run".to_owned(),
+        Some(_) => format!("{PROCESS}.run"),
+    }
+}
+
 /// Runs a command to its end.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
-    let answer: Value = context.start(command.call("mitogen.process.run")).await?;
-    let Value::Tuple(fields) = &answer else { return Err(unexpected(&answer)) };
-    let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(&answer)) };
+    let function = function(context);
+    let answer: Value = context.start(command.call(&function)).await?;
+    read(&answer)
+}
+
+/// What a command left behind, from the answer of the function that ran it.
+fn read(answer: &Value) -> Result<Output, Error> {
+    let Value::Tuple(fields) = answer else { return Err(unexpected(answer)) };
+    let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(answer)) };
     match (status.as_i64().and_then(|status| i32::try_from(status).ok()), bytes(stdout), bytes(stderr)) {
         (Some(status), Some(stdout), Some(stderr)) => Ok(Output { status, stdout, stderr }),
-        _ => Err(unexpected(&answer)),
+        _ => Err(unexpected(answer)),
     }
 }
 

@@ -77,6 +77,12 @@ impl ContextInfo {
         }
     }
 
+    /// The same, which wants its modules so.
+    pub(crate) fn speaking(mut self, dialect: Dialect) -> ContextInfo {
+        self.dialect = dialect;
+        self
+    }
+
     /// Its ancestors, the nearest first; this program is not among them.
     pub(crate) fn ancestors(&self) -> impl Iterator<Item = &Arc<ContextInfo>> {
         std::iter::successors(self.parent.as_ref(), |info| info.parent.as_ref())

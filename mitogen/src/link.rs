@@ -7,7 +7,9 @@ use crate::info::ContextInfo;
 use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
+use crate::upstream::dialect;
 use mitogen_bootstrap::{BootConfig, Preamble};
+use mitogen_importer::Dialect;
 use mitogen_router::Outbox;
 use mitogen_transport::{
     Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
@@ -49,22 +51,30 @@ pub(crate) enum Ending {
 }
 
 /// The sending half of a link, as the hub holds it under its lock.
-pub(crate) struct Wire(FrameWriter);
+pub(crate) struct Wire {
+    writer: FrameWriter,
+    /// The far end is of a release of upstream's that knows frames of one encoding only.
+    implied: bool,
+}
 
 impl Wire {
     /// A link on which control overtakes what waits.
-    fn new(writer: FrameWriter) -> Wire {
-        Wire(writer.with_waiting(Box::new(Lanes(Outbox::new()))))
+    fn new(writer: FrameWriter, implied: bool) -> Wire {
+        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), implied }
     }
 
     /// Sees what is queued.
     pub(crate) fn watch(&self) -> QueueWatch {
-        self.0.watch()
+        self.writer.watch()
     }
 
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
-        match self.0.send(message) {
+        let sent = match self.implied {
+            false => self.writer.send(message),
+            true => self.writer.send(&dialect::implied(message)),
+        };
+        match sent {
             Ok(()) => Ok(()),
             // The far end has closed: the reading half says so in a moment, and knows more.
             Err(LinkError::Io(error)) if is_hangup(&error) => Ok(()),
@@ -105,7 +115,8 @@ pub(crate) async fn connect(
     let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
-    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
+    let dialect = if shared.upstream.is_some() { Dialect::Standard } else { Dialect::Bundles };
+    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None).speaking(dialect));
     let Birth { key, preamble } = draw_birth(shared, &info, vec![ContextId::CONTROLLER])?;
     let format = key.map_or(FrameFormat::UNSIGNED, FrameFormat::signed);
 
@@ -126,7 +137,8 @@ pub(crate) async fn connect(
     .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
-    let context = shared.adopt(Arc::clone(&info), Wire::new(writer), stop)?;
+    let implied = shared.upstream.as_ref().is_some_and(|package| !package.version().names_encodings());
+    let context = shared.adopt(Arc::clone(&info), Wire::new(writer, implied), stop)?;
     let registration = Registration { shared: Arc::clone(shared), info };
     let task = LinkTask { registration, reader, process, direct: method.is_direct() };
     tokio::spawn(task.run(stopped, tool_lines));
@@ -147,7 +159,7 @@ pub(crate) fn draw_birth(
     parents: Vec<ContextId>,
 ) -> Result<Birth, Error> {
     let settings = &shared.settings;
-    let key = if settings.signed { Some(draw_key()?) } else { None };
+    let key = if shared.signs() { Some(draw_key()?) } else { None };
     let mut config = BootConfig::new(info.id, parents);
     config.name = info.name.to_string();
     let level = settings.log_level.unwrap_or_else(remote_log::wanted_level);
@@ -155,7 +167,10 @@ pub(crate) fn draw_birth(
     config.max_message_size = settings.max_message_size;
     config.unidirectional = settings.unidirectional;
     config.key = key.clone();
-    let preamble = Preamble::new(&config, &shared.remote_name);
+    let preamble = match &shared.upstream {
+        None => Preamble::new(&config, &shared.remote_name),
+        Some(package) => package.core().preamble(&config, &shared.remote_name),
+    };
     Ok(Birth { key, preamble })
 }
 

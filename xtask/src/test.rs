@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::sh::{self, Result, fail};
 use crate::steps::{Counts, Runner, Steps, count_line};
 use crate::testbed::Testbed;
-use crate::{fuzz, libraries, python, size, skips, system, tidy};
+use crate::{fuzz, interop, libraries, python, size, skips, system, tidy};
 
 /// The options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -155,7 +155,16 @@ fn with_testbed(root: &Path, args: &Args, steps: &mut Steps) {
 }
 
 fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
+    // Without a network there is none to play with; the tests say so.
+    let mut upstream = None;
+    match interop::oldest_and_newest(root) {
+        Ok(packages) => upstream = Some(packages),
+        Err(e) => steps.skip("releases of upstream's", !args.no_setup, &e.to_string()),
+    }
     let prepared = |cmd: &mut Command| {
+        if let Some(packages) = &upstream {
+            cmd.env(interop::VARIABLE, packages);
+        }
         match testbed {
             // With it, a test that cannot reach the testbed fails; without it, it skips itself by name.
             Some(dir) => drop(cmd.env("MITOGEN_TESTBED", dir)),

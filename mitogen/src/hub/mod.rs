@@ -109,6 +109,15 @@ impl Hub {
         if self.contexts.expect(info, limit) { Ok(()) } else { Err(Error::Closed) }
     }
 
+    /// What has been found out of a context that another one has started; says whether it is there.
+    pub(crate) fn learn(&mut self, info: Arc<ContextInfo>) -> bool {
+        let there = self.contexts.get(info.id).is_some();
+        if there {
+            self.contexts.insert(info);
+        }
+        there
+    }
+
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
     pub(crate) fn finish_attempt(&mut self, id: ContextId) {
         if self.contexts.forget_expected(id) {

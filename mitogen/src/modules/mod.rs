@@ -24,6 +24,7 @@ pub(crate) use service::{Ask, Library, importer};
 pub use settings::ModuleSource;
 pub(crate) use settings::{Given, ModuleSettings};
 
+use crate::upstream;
 use bytes::Bytes;
 use mitogen_importer::Dialect;
 use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
@@ -52,7 +53,8 @@ pub(crate) fn read_request(
 ) -> Option<(String, Option<(Encoding, Bytes)>)> {
     let GetModule { name } = GetModule::decode(request).ok()?;
     if dialect == Dialect::Standard {
-        return Some((name, None));
+        let own = upstream::package::own_module(&name);
+        return Some((name, own));
     }
     // The agent's importer knows of no bundles before it has this part of it; no other `mitogen` is served.
     let none = || LoadModule::negative(&*name).encode().ok();

@@ -5,6 +5,7 @@ use super::pack::Packer;
 use super::{ModuleSettings, deferred};
 use crate::shared::Shared;
 use crate::stats::LinkStats;
+use crate::upstream::dialect;
 use bytes::Bytes;
 use mitogen_importer::{Absence, Answer, Dialect, ModuleName, Output, Policy, Responder};
 use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
@@ -86,7 +87,9 @@ fn refuse(shared: &Shared, ask: Ask) {
             }
         }
         Ask::Resource { link, request } => {
-            if let Ok(body) = (LoadResource { request, content: None }).encode() {
+            if let Ok(body) =
+                dialect::resource(shared.upstream.as_ref(), LoadResource { request, content: None })
+            {
                 let _ = shared.send(link, LoadResource::HANDLE, body);
             }
         }
@@ -231,7 +234,7 @@ impl Worker {
                 request.package,
             );
         }
-        if let Ok(body) = (LoadResource { request, content }).encode() {
+        if let Ok(body) = dialect::resource(shared.upstream.as_ref(), LoadResource { request, content }) {
             let _ = shared.send(link, LoadResource::HANDLE, body);
         }
     }

@@ -229,6 +229,11 @@ impl Answer {
         self.0.give(result);
     }
 
+    /// Nobody gets an answer.
+    pub(crate) fn waive(&self) {
+        let _ = self.0.is_given();
+    }
+
     fn refuse(&self) {
         if !self.0.is_given() {
             let Message { src, reply_to, .. } = self.0.message;

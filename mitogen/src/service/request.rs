@@ -95,6 +95,12 @@ impl Request {
         self.answer.give(Ok(encode(&value)?));
         Ok(())
     }
+
+    /// Sends no answer; what the handler returns later is dropped. For methods whose callers are known not to wait:
+    /// some of them would be disturbed.
+    pub fn leave_unanswered(&self) {
+        self.answer.waive();
+    }
 }
 
 impl fmt::Debug for Request {
