@@ -33,6 +33,7 @@
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
+//! | Python programs that use this router | [`Router::listen`], [`Listener`], [`ListenerEvent`], [`Client`] |
 //! | run commands | [`Command`], [`Output`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -71,6 +72,7 @@ mod exec;
 pub mod files;
 mod info;
 mod link;
+mod listen;
 mod modules;
 mod plans;
 mod protocol_log;
@@ -92,9 +94,11 @@ pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
 pub use exec::{Command, Output};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
+pub use listen::{Client, ListenOptions, Listener, ListenerEvent, ListenerEvents, Refusal};
 pub use mitogen_router::Access;
 pub use mitogen_transport::{
     Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,
+    ListenError,
     Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName, Setns, Ssh, Su,
     Sudo,
 };

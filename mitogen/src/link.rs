@@ -4,6 +4,7 @@
 use crate::context::Context;
 use crate::error::{Error, LostReason};
 use crate::info::ContextInfo;
+use crate::listen::Age;
 use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
@@ -49,22 +50,36 @@ pub(crate) enum Ending {
 }
 
 /// The sending half of a link, as the core holds it under its lock.
-pub(crate) struct Wire(FrameWriter);
+pub(crate) struct Wire {
+    writer: FrameWriter,
+    /// What must be known of a far end that may be old.
+    age: Option<Arc<Age>>,
+}
 
 impl Wire {
     /// A link on which control overtakes what waits.
     fn new(writer: FrameWriter) -> Wire {
-        Wire(writer.with_waiting(Box::new(Lanes(Outbox::new()))))
+        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), age: None }
+    }
+
+    /// A link to a program that came by itself, in any release of upstream's. More than so many bytes must
+    /// not wait for it.
+    pub(crate) fn to_client(writer: FrameWriter, age: Arc<Age>, queue_limit: usize) -> Wire {
+        Wire { age: Some(age), ..Wire::new(writer.with_queue_limit(queue_limit)) }
     }
 
     /// Sees what is queued.
     pub(crate) fn watch(&self) -> QueueWatch {
-        self.0.watch()
+        self.writer.watch()
     }
 
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
-        match self.0.send(message) {
+        let sent = match self.age.as_ref().and_then(|age| age.translate(message)) {
+            Some(translated) => self.writer.send(&translated),
+            None => self.writer.send(message),
+        };
+        match sent {
             Ok(()) => Ok(()),
             // The far end has closed: the reading half says so in a moment, and knows more.
             Err(LinkError::Io(error)) if is_hangup(&error) => Ok(()),
@@ -91,7 +106,7 @@ impl Waiting for Lanes {
     }
 }
 
-fn is_hangup(error: &io::Error) -> bool {
+pub(crate) fn is_hangup(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
@@ -189,9 +204,9 @@ struct LinkTask {
 }
 
 /// Keeps the core's word about a link true even when the task is dropped with its runtime.
-struct Registration {
-    shared: Arc<Shared>,
-    info: Arc<ContextInfo>,
+pub(crate) struct Registration {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) info: Arc<ContextInfo>,
 }
 
 impl Drop for Registration {

@@ -228,6 +228,19 @@ impl Shared {
         Ok(Context { shared: Arc::clone(self), info })
     }
 
+    /// Takes in a program that has come to a listener.
+    pub(crate) fn adopt_client(
+        &self,
+        info: &Arc<ContextInfo>,
+        wire: Wire,
+        stop: oneshot::Sender<Stop>,
+        logs: bool,
+    ) -> Result<(), Error> {
+        self.apply(|core| core.adopt_client(info, wire, stop, logs))?;
+        self.living.add();
+        Ok(())
+    }
+
     /// What is known of a connected context.
     pub(crate) fn info(&self, id: ContextId) -> Option<Arc<ContextInfo>> {
         self.lock().info(id).cloned()
