@@ -238,6 +238,7 @@ impl Router {
             events: broadcast::Sender::new(WAITING),
             clients: Mutex::default(),
         });
+        self.files().offer()?;
         let (stop, stopped) = oneshot::channel();
         let listener = Listener {
             path: door.path().to_owned(),

@@ -229,6 +229,11 @@ impl Answer {
         self.0.give(result);
     }
 
+    /// None is given, not even that none will be.
+    pub(crate) fn forgo(&self) {
+        self.0.is_given();
+    }
+
     fn refuse(&self) {
         if !self.0.is_given() {
             let Message { src, reply_to, .. } = self.0.message;

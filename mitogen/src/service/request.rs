@@ -86,6 +86,11 @@ impl Request {
         RemoteError::new(ERROR, format!("No such method: {method:?}"))
     }
 
+    /// Nothing is answered, though the asker named a place for it: upstream's do, and close that place at once.
+    pub(crate) fn forgo_answer(&self) {
+        self.answer.forgo();
+    }
+
     /// Answers now; what the handler returns later is dropped. For those that have more to send after
     /// their answer.
     ///

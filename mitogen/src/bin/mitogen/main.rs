@@ -32,6 +32,7 @@ mod target;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command, Common};
+use command::listen::Hall;
 use connect::Passwords;
 use console::Console;
 use fleet::{Fleet, Task};
@@ -68,6 +69,7 @@ enum Fault {
 fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault> {
     let timeout = common.timeout;
     let mut script = None;
+    let mut socket = None;
     let task = match command {
         Command::Completions(args) => return print(console, &command::generated::completions(&args)),
         Command::Man(args) => {
@@ -95,6 +97,10 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
+        Command::Listen(args) => {
+            socket = Some(args.socket);
+            Task::Work(command::Work::Ping { count: 0, timeout })
+        }
     };
     let targets = connect::targets(&common).map_err(Fault::Usage)?;
     let mut methods = Methods::default();
@@ -129,6 +135,11 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
         let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
+        if let Some(socket) = socket {
+            let (form, console) = (common.form(), console.clone());
+            let hall = Hall { router, places, forks, socket, form, names, console, interrupt };
+            return hall.run(report).await.map_err(Fault::Usage);
+        }
         let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
         Ok(fleet.run(report).await)
     });
