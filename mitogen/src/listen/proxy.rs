@@ -22,6 +22,17 @@ pub(super) fn offer(router: &Router) -> Result<Option<Service>, Error> {
     }
 }
 
+/// The method's options, the context's name among them.
+fn options(given: Option<&Value>, name: Option<&Value>) -> Value {
+    let mut pairs = match given {
+        Some(Value::Kwargs(pairs)) => pairs.clone(),
+        Some(other) => return other.clone(),
+        None => Vec::new(),
+    };
+    pairs.extend(name.map(|name| ("name".to_owned(), name.clone())));
+    Value::Kwargs(pairs)
+}
+
 async fn answer(shared: Weak<Shared>, incoming: Incoming) -> Result<Value, RemoteError> {
     let call = CallFunction::decode(incoming.message())
         .map_err(|error| RemoteError::new("mitogen.core.StreamError", error.to_string()))?;
@@ -34,9 +45,9 @@ async fn answer(shared: Weak<Shared>, incoming: Incoming) -> Result<Value, Remot
     }
     let named = |wanted: &str| call.kwargs.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     let method = named("method_name").and_then(Value::as_str).unwrap_or_default();
-    let options = named("kwargs").unwrap_or(&Value::None);
+    let options = options(named("kwargs"), named("name"));
     let shared = shared.upgrade().ok_or_else(|| RemoteError::new("mitogen.core.StreamError", "closed"))?;
-    let connected = match read_method(method, options) {
+    let connected = match read_method(method, &options) {
         Err(why) => Err(why),
         Ok(method) => crate::link::connect(&shared, method, &mut |_, _| {}).await.map_err(|error| error.to_string()),
     };
