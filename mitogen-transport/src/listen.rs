@@ -93,8 +93,7 @@ impl UnixListener {
     /// All of [`ListenError`].
     pub fn bind(path: &Path) -> Result<UnixListener, ListenError> {
         let system = |what, source| ListenError::System { what, path: path.to_owned(), source };
-        let absolute =
-            std::path::absolute(path).map_err(|source| system("find the directory of", source))?;
+        let absolute = std::path::absolute(path).map_err(|source| system("find the directory of", source))?;
         check_directory(&absolute)?;
         let address =
             SocketAddrUnix::new(&absolute).map_err(|_| ListenError::TooLong { path: absolute.clone() })?;
@@ -125,6 +124,13 @@ impl UnixListener {
         &self.path
     }
 
+    /// Removes the socket, if it is still ours: nobody comes from now on.
+    pub fn remove(&self) {
+        if identity(&self.path) == Ok(self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     /// The next one who comes. Cancel-safe.
     ///
     /// # Errors
@@ -139,9 +145,7 @@ impl UnixListener {
 
 impl Drop for UnixListener {
     fn drop(&mut self) {
-        if identity(&self.path) == Ok(self.identity) {
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.remove();
     }
 }
 

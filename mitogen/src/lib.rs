@@ -98,9 +98,8 @@ pub use listen::{Client, ListenOptions, Listener, ListenerEvent, ListenerEvents,
 pub use mitogen_router::Access;
 pub use mitogen_transport::{
     Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,
-    ListenError,
-    Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName, Setns, Ssh, Su,
-    Sudo,
+    ListenError, Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName,
+    Setns, Ssh, Su, Sudo,
 };
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};

@@ -365,13 +365,17 @@ impl Core {
         }
     }
 
-    /// Sends a log record to the programs on listeners, as if it came from its context to them. One that
+    /// Sends a context's log record to the programs on listeners, as if it came from there to them. One that
     /// does not read misses some.
     fn show_clients(&mut self, record: &Message) {
+        let is_wanted = self.contexts.log_readers().next().is_some();
+        if !is_wanted || self.contexts.client(record.src).is_some() || ForwardLog::decode(record).is_err() {
+            return;
+        }
         for client in self.contexts.log_readers() {
             let waiting = self.links.queue(client).map_or(0, |queue| queue.queued());
             let own = self.machine.route(record.src) == Some(client);
-            if waiting < LOGS_WAITING && !own && !record.is_dead() {
+            if waiting < LOGS_WAITING && !own {
                 self.links.transmit(client, &Message { dst: client, ..record.clone() });
             }
         }

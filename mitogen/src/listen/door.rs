@@ -33,7 +33,7 @@ struct Stranger {
 /// Lets clients in, until that is to end or the router is.
 pub(super) async fn keep(
     shared: Arc<Shared>,
-    door: UnixListener,
+    door: Arc<UnixListener>,
     guests: Arc<Guests>,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -86,7 +86,8 @@ impl Drop for Open {
 /// Hears who somebody is, and lets him in.
 async fn receive(shared: Arc<Shared>, guests: Arc<Guests>, visitor: Visitor) {
     let (uid, pid) = (visitor.uid(), visitor.pid());
-    let heard = tokio::time::timeout(guests.options.handshake_timeout, admit(&shared, &guests, visitor)).await;
+    let heard =
+        tokio::time::timeout(guests.options.handshake_timeout, admit(&shared, &guests, visitor)).await;
     if let Err(why) = heard.unwrap_or(Err(Refusal::Silent)) {
         guests.tell(ListenerEvent::Refused { uid, pid, why });
     }

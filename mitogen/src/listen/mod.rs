@@ -171,6 +171,8 @@ impl Default for ListenOptions {
 /// disconnects those that came by it.
 pub struct Listener {
     path: PathBuf,
+    /// Gone when nobody is let in any more.
+    door: Weak<UnixListener>,
     guests: Arc<Guests>,
     /// Ends the task that lets people in when it is dropped.
     _stop: oneshot::Sender<()>,
@@ -231,7 +233,7 @@ impl Router {
     pub fn listen_with(&self, path: impl AsRef<Path>, options: ListenOptions) -> Result<Listener, Error> {
         let shared = self.shared();
         shared.apply(|core| core.check_open())?;
-        let door = UnixListener::bind(path.as_ref()).map_err(Box::new)?;
+        let door = Arc::new(UnixListener::bind(path.as_ref()).map_err(Box::new)?);
         let guests = Arc::new(Guests {
             shared: Arc::downgrade(shared),
             options,
@@ -242,6 +244,7 @@ impl Router {
         let (stop, stopped) = oneshot::channel();
         let listener = Listener {
             path: door.path().to_owned(),
+            door: Arc::downgrade(&door),
             guests: Arc::clone(&guests),
             _stop: stop,
             _proxy: proxy::offer(self)?,
@@ -280,6 +283,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        if let Some(door) = self.door.upgrade() {
+            door.remove();
+        }
         let Some(shared) = self.guests.shared.upgrade() else { return };
         let ids: Vec<ContextId> = self.guests.clients().keys().copied().collect();
         shared.apply(|core| ids.into_iter().for_each(|id| core.stop(id, Stop::Kill)));

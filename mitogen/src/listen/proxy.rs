@@ -49,7 +49,9 @@ async fn answer(shared: Weak<Shared>, incoming: Incoming) -> Result<Value, Remot
     let shared = shared.upgrade().ok_or_else(|| RemoteError::new("mitogen.core.StreamError", "closed"))?;
     let connected = match read_method(method, &options) {
         Err(why) => Err(why),
-        Ok(method) => crate::link::connect(&shared, method, &mut |_, _| {}).await.map_err(|error| error.to_string()),
+        Ok(method) => {
+            crate::link::connect(&shared, method, &mut |_, _| {}).await.map_err(|error| error.to_string())
+        }
     };
     let text = |text: &str| Value::Text(text.to_owned());
     let (id, name, msg) = match &connected {

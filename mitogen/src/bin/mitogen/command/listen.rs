@@ -13,8 +13,8 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use mitogen::{
-    Context, ContextId, Event, Events, Listener, ListenerEvent, ListenerEvents, Policy, Router,
-    Service, Value,
+    Context, ContextId, Event, Events, Listener, ListenerEvent, ListenerEvents, Policy, Router, Service,
+    Value,
 };
 use std::{
     collections::BTreeMap,
@@ -210,8 +210,11 @@ impl Hall {
             ListenerEvent::Refused { uid, pid, why } => {
                 let process = pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
                 tracing::warn!("refused a client, process {process}, user {uid}: {why}");
-                let fields =
-                    [("pid", pid.map_or(Value::None, number)), ("uid", number(uid)), ("reason", Value::Text(why.to_string()))];
+                let fields = [
+                    ("pid", pid.map_or(Value::None, number)),
+                    ("uid", number(uid)),
+                    ("reason", Value::Text(why.to_string())),
+                ];
                 self.event("refused", &fields)
             }
             _ => Ok(()),
@@ -239,10 +242,8 @@ fn lock(held: &Held) -> std::sync::MutexGuard<'_, BTreeMap<usize, (String, Conte
 /// What the JSON of a target says.
 fn whereabouts(id: ContextId, socket: &str) -> Answer {
     let pair = |key: &str, value| (Value::Text(key.to_owned()), value);
-    let pairs = vec![
-        pair("context", Value::Int(id.0.into())),
-        pair("socket", Value::Text(socket.to_owned())),
-    ];
+    let pairs =
+        vec![pair("context", Value::Int(id.0.into())), pair("socket", Value::Text(socket.to_owned()))];
     Answer::Value(Value::Dict(pairs))
 }
 
