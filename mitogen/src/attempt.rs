@@ -1,7 +1,7 @@
 //! The wait for a context that another one starts.
 
-use crate::core::Reply;
 use crate::error::Error;
+use crate::hub::Reply;
 use crate::info::ContextInfo;
 use crate::shared::Shared;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ impl Attempt {
         body: (Encoding, Bytes),
     ) -> Result<Attempt, Error> {
         let id = info.id;
-        shared.apply(|core| core.expect(info, usize::MAX))?;
+        shared.apply(|hub| hub.expect(info, usize::MAX))?;
         let (reply, receiver) = shared.request(via, handle, body);
         Ok(Attempt { shared: Arc::clone(shared), id, reply: Some(reply), receiver })
     }
@@ -41,14 +41,14 @@ impl Attempt {
     /// It came to an end: if the context was born it is known by now.
     pub(crate) fn finish(mut self) {
         self.reply = None;
-        self.shared.apply(|core| core.finish_attempt(self.id));
+        self.shared.apply(|hub| hub.finish_attempt(self.id));
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some(reply) = self.reply {
-            self.shared.apply(|core| core.abandon(self.id, reply));
+            self.shared.apply(|hub| hub.abandon(self.id, reply));
         }
     }
 }

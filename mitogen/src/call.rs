@@ -1,8 +1,8 @@
 //! One function call: what is asked, and the future of its answer.
 
 use crate::context::Context;
-use crate::core::Reply;
 use crate::error::{Error, RemoteError};
+use crate::hub::Reply;
 use crate::info::{CALLS, ContextInfo};
 use crate::shared::Shared;
 use bytes::Bytes;

@@ -6,8 +6,8 @@
 //!    └ Account <────────── credit:TOTAL ─────── Ledger <────┘ taken
 //! ```
 
-use crate::core::Reply;
 use crate::error::{ContextLabel, Error};
+use crate::hub::Reply;
 use crate::shared::Shared;
 use mitogen_router::Closed;
 use mitogen_router::credit::{Allowance, Consumption, Credit, Leave, PATIENCE_SECONDS, credit_handle};
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl Account {
-    /// Where credit comes, `open`ed if that was not done before. Under the core's lock only.
+    /// Where credit comes, `open`ed if that was not done before. Under the hub's lock only.
     pub(crate) fn handle(&self, open: impl FnOnce() -> Handle) -> Handle {
         *self.handle.get_or_init(open)
     }

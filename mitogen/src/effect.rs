@@ -1,8 +1,8 @@
 //! What is done after the lock is released: waking, logging, answering.
 
-use crate::core::Reply;
 use crate::credit::Account;
 use crate::events::Event;
+use crate::hub::Reply;
 use crate::modules::Ask;
 use crate::receiver::Queue;
 use crate::shared::Shared;

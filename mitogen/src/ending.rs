@@ -47,10 +47,10 @@ impl Shared {
     pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
         self.living.close_doors();
         self.files().shut_down();
-        let infos = self.apply(|core| {
-            core.refuse_more();
+        let infos = self.apply(|hub| {
+            hub.refuse_more();
             // They take their own children along.
-            core.infos().filter(|info| info.parent.is_none() && !info.is_detached()).cloned().collect()
+            hub.infos().filter(|info| info.parent.is_none() && !info.is_detached()).cloned().collect()
         });
         let result = self.shut_down(infos).await;
         self.close();
@@ -63,15 +63,15 @@ impl Shared {
     /// until all are reaped.
     pub(crate) async fn shut_down(&self, infos: Vec<Arc<ContextInfo>>) -> Result<(), Error> {
         let grace = self.settings.shutdown_grace;
-        self.apply(|core| {
+        self.apply(|hub| {
             for info in &infos {
-                core.shut_down(info.id);
+                hub.shut_down(info.id);
             }
         });
         let asked = tokio::time::Instant::now();
         for info in &infos {
             if tokio::time::timeout_at(asked + grace, info.wait_ended()).await.is_err() {
-                self.apply(|core| core.stop(info.id, Stop::Kill));
+                self.apply(|hub| hub.stop(info.id, Stop::Kill));
             }
         }
         let last = tokio::time::Instant::now() + REAP_LIMIT;
@@ -91,7 +91,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.living.close_doors();
         self.files().shut_down();
-        self.apply(crate::core::Core::close);
+        self.apply(crate::hub::Hub::close);
     }
 
     /// The link is gone. Idempotent.
@@ -106,7 +106,7 @@ impl Shared {
             Ending::Stopped(Stop::RouterClosed) => LostReason::RouterClosed,
         };
         info.lose(|| reason);
-        self.apply(|core| core.handle_link_down(info.id));
+        self.apply(|hub| hub.handle_link_down(info.id));
         self.library.ask(self, crate::modules::Ask::LinkDown(info.id));
     }
 

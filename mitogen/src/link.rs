@@ -49,7 +49,7 @@ pub(crate) enum Ending {
     Stopped(Stop),
 }
 
-/// The sending half of a link, as the core holds it under its lock.
+/// The sending half of a link, as the hub holds it under its lock.
 pub(crate) struct Wire {
     writer: FrameWriter,
     /// What must be known of a far end that may be old.
@@ -203,7 +203,7 @@ struct LinkTask {
     direct: bool,
 }
 
-/// Keeps the core's word about a link true even when the task is dropped with its runtime.
+/// Keeps the hub's word about a link true even when the task is dropped with its runtime.
 pub(crate) struct Registration {
     pub(crate) shared: Arc<Shared>,
     pub(crate) info: Arc<ContextInfo>,
@@ -237,7 +237,7 @@ impl LinkTask {
             Ending::Stopped(Stop::Kill) => Duration::ZERO,
             _ => EXIT_GRACE,
         };
-        // The core lets go of the writer here: the far end sees the end of the stream.
+        // The hub lets go of the writer here: the far end sees the end of the stream.
         self.registration.shared.handle_link_down(&self.registration.info, ending);
         drop(self.reader);
         if self.direct && self.registration.info.is_detached() {

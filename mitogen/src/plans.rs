@@ -48,7 +48,7 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
     let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), Some(parent)));
     let Birth { key, preamble } = draw_birth(shared, &info, lineage).map_err(|error| error.to_string())?;
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
-    shared.apply(|core| core.expect(Arc::clone(&info), LIMIT)).map_err(|_| {
+    shared.apply(|hub| hub.expect(Arc::clone(&info), LIMIT)).map_err(|_| {
         shared.release_id(id);
         format!("{LIMIT} contexts are being started already, or the controller is closing")
     })?;

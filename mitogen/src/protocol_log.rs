@@ -74,7 +74,7 @@ pub(crate) fn received(link: ContextId, message: &Message) {
     }
 }
 
-/// A frame is about to be sent, under the core's lock: what of it is to be logged when that is released.
+/// A frame is about to be sent, under the hub's lock: what of it is to be logged when that is released.
 pub(crate) fn sent(link: ContextId, message: &Message) -> Option<Sent> {
     let head = tracing::enabled!(target: "mitogen::frame", tracing::Level::TRACE).then(|| Head::of(message));
     let module = if message.handle == LoadModule::HANDLE && !message.is_dead() && protocol_enabled() {

@@ -122,7 +122,7 @@ impl Sender {
 
     fn transmit(&self, body: (Encoding, Bytes)) -> Result<(), Error> {
         let Address { context, handle } = self.address;
-        self.shared.apply(|core| core.send_for_credit(context, handle, body, self.account()))
+        self.shared.apply(|hub| hub.send_for_credit(context, handle, body, self.account()))
     }
 
     fn account(&self) -> &Arc<Account> {

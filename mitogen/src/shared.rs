@@ -1,4 +1,4 @@
-//! What all handles of one router share: the core under its lock, and the one function that
+//! What all handles of one router share: the hub under its lock, and the one function that
 //! drives it.
 //!
 //! ```text
@@ -7,11 +7,11 @@
 //! ```
 
 use crate::context::Context;
-use crate::core::{Core, Reply, Waiter};
 use crate::ending::Living;
 use crate::error::Error;
 use crate::events;
 use crate::files;
+use crate::hub::{Hub, Reply, Waiter};
 use crate::info::ContextInfo;
 use crate::link::{Stop, Wire};
 use crate::modules::{self, Library, ModuleSettings};
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) library: Library,
     pub(crate) services: Registry,
     files: Arc<files::Server>,
-    core: Mutex<Core>,
+    hub: Mutex<Hub>,
 }
 
 impl Shared {
@@ -64,8 +64,8 @@ impl Shared {
             return Err(Error::Local { what: "serve modules", source });
         }
         let files = Arc::new(files::Server::new(settings.file_window));
-        let mut core = Core::new(config);
-        let acks = core.open(None, Access::Anyone, Waiter::Acks)?;
+        let mut hub = Hub::new(config);
+        let acks = hub.open(None, Access::Anyone, Waiter::Acks)?;
         let shared = Arc::new_cyclic(|shared| Shared {
             library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
             settings,
@@ -74,7 +74,7 @@ impl Shared {
             living: Living::new(),
             services: Registry::default(),
             files,
-            core: Mutex::new(core),
+            hub: Mutex::new(hub),
         });
         shared.files.attach(&shared, acks);
         Ok(shared)
@@ -82,14 +82,14 @@ impl Shared {
 
     // ---- the driver -----------------------------------------------------------------------
 
-    /// The one place where the core changes: applies one input, drains every output, unlocks, and
+    /// The one place where the hub changes: applies one input, drains every output, unlocks, and
     /// only then wakes callers and emits logs.
-    pub(crate) fn apply<R>(&self, input: impl FnOnce(&mut Core) -> R) -> R {
+    pub(crate) fn apply<R>(&self, input: impl FnOnce(&mut Hub) -> R) -> R {
         let mut effects = Vec::new();
         let result = {
-            let mut core = self.lock();
-            let result = input(&mut core);
-            core.drain(&mut effects);
+            let mut hub = self.lock();
+            let result = input(&mut hub);
+            hub.drain(&mut effects);
             result
         };
         for effect in effects {
@@ -98,17 +98,17 @@ impl Shared {
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core> {
-        // A panic under the lock is a bug of ours; the core's parts are each consistent between
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        // A panic under the lock is a bug of ours; the hub's parts are each consistent between
         // statements, so the other links need not die of it.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // ---- messages -------------------------------------------------------------------------
 
     pub(crate) fn handle_message(&self, link: ContextId, message: Message) {
         protocol_log::received(link, &message);
-        self.apply(|core| core.handle_message(link, message));
+        self.apply(|hub| hub.handle_message(link, message));
     }
 
     /// Sends a request and says where its answer will come.
@@ -119,7 +119,7 @@ impl Shared {
         body: (Encoding, Bytes),
     ) -> (Handle, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
-        (self.apply(|core| core.request(dst, handle, body, sender)), receiver)
+        (self.apply(|hub| hub.request(dst, handle, body, sender)), receiver)
     }
 
     /// Sends a message that wants no answer.
@@ -127,7 +127,7 @@ impl Shared {
     /// # Errors
     /// [`Error::Lost`] when there is no way to its addressee, [`Error::Closed`].
     pub(crate) fn send(&self, dst: ContextId, handle: Handle, body: (Encoding, Bytes)) -> Result<(), Error> {
-        self.apply(|core| core.send(dst, handle, body))
+        self.apply(|hub| hub.send(dst, handle, body))
     }
 
     /// Sends a message of the file service, whose answers come to a mailbox that is open already.
@@ -138,7 +138,7 @@ impl Shared {
         handle: Handle,
         body: (Encoding, Bytes),
     ) {
-        self.apply(|core| core.send_from(reply, dst, handle, body));
+        self.apply(|hub| hub.send_from(reply, dst, handle, body));
     }
 
     pub(crate) fn files(&self) -> &Arc<files::Server> {
@@ -165,22 +165,22 @@ impl Shared {
 
     /// Answers a message.
     pub(crate) fn reply(&self, to: &Message, body: (Encoding, Bytes)) {
-        self.apply(|core| core.reply(to, body));
+        self.apply(|hub| hub.reply(to, body));
     }
 
     /// Sends a dead message.
     pub(crate) fn send_dead(&self, dst: ContextId, handle: Handle, reason: &Dead) {
-        self.apply(|core| core.send_dead(dst, handle, reason));
+        self.apply(|hub| hub.send_dead(dst, handle, reason));
     }
 
     /// Opens a receiver: at this handle, or at one of its own.
     pub(crate) fn open(&self, handle: Option<Handle>, access: Access, queue: Queue) -> Result<Handle, Error> {
-        self.apply(|core| core.open(handle, access, Waiter::Queue(queue)))
+        self.apply(|hub| hub.open(handle, access, Waiter::Queue(queue)))
     }
 
     /// Nobody waits at this handle any more.
     pub(crate) fn forget(&self, handle: Handle) {
-        self.apply(|core| core.forget(handle));
+        self.apply(|hub| hub.forget(handle));
     }
 
     /// The counters of a neighbour's link.
@@ -189,7 +189,7 @@ impl Shared {
     }
 
     pub(crate) fn note_modules(&self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
-        self.apply(|core| core.note_modules(link, modules, messages, bytes));
+        self.apply(|hub| hub.note_modules(link, modules, messages, bytes));
     }
 
     /// A context's name, for the log.
@@ -201,12 +201,12 @@ impl Shared {
 
     /// An id for a context about to be started: by `owner`, or by this program.
     pub(crate) fn allocate_id(&self, owner: Option<ContextId>) -> Result<ContextId, Error> {
-        self.apply(|core| core.allocate_id(owner))
+        self.apply(|hub| hub.allocate_id(owner))
     }
 
     /// The attempt to start a context has come to nothing.
     pub(crate) fn release_id(&self, id: ContextId) {
-        self.apply(|core| core.release_id(id));
+        self.apply(|hub| hub.release_id(id));
     }
 
     /// Takes a connected context in. When the router was closed meanwhile it is refused.
@@ -217,7 +217,7 @@ impl Shared {
         stop: oneshot::Sender<Stop>,
     ) -> Result<Context, Error> {
         let signed = self.settings.signed;
-        self.apply(|core| core.adopt(&info, wire, stop, signed))?;
+        self.apply(|hub| hub.adopt(&info, wire, stop, signed))?;
         if !self.library.is_empty()
             && let Some(body) = modules::importer()
         {
@@ -236,7 +236,7 @@ impl Shared {
         stop: oneshot::Sender<Stop>,
         logs: bool,
     ) -> Result<(), Error> {
-        self.apply(|core| core.adopt_client(info, wire, stop, logs))?;
+        self.apply(|hub| hub.adopt_client(info, wire, stop, logs))?;
         self.living.add();
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use crate::attempt::Attempt;
 use crate::context::Context;
-use crate::core::Reply;
 use crate::error::Error;
+use crate::hub::Reply;
 use crate::info::ContextInfo;
 use crate::link::{Birth, draw_birth};
 use crate::protocol_log;

@@ -151,7 +151,7 @@ impl ClientTask {
             ending = self.read() => ending,
         };
         let ClientTask { registration, reader, queue, place, .. } = self;
-        // The core lets go of the writer here: the client sees the end of the stream behind what is queued.
+        // The hub lets go of the writer here: the client sees the end of the stream behind what is queued.
         registration.shared.handle_link_down(&registration.info, ending);
         let reason = registration.info.lost_reason();
         let (guests, client) = (Arc::clone(&place.guests), place.client.clone());

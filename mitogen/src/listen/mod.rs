@@ -14,7 +14,6 @@ mod proxy;
 
 pub(crate) use age::Age;
 
-use crate::core::Core;
 use crate::error::{Error, LostReason};
 use crate::link::Stop;
 use crate::router::Router;
@@ -232,7 +231,7 @@ impl Router {
     /// As there.
     pub fn listen_with(&self, path: impl AsRef<Path>, options: ListenOptions) -> Result<Listener, Error> {
         let shared = self.shared();
-        shared.apply(|core| core.check_open())?;
+        shared.apply(|hub| hub.check_open())?;
         let door = Arc::new(UnixListener::bind(path.as_ref()).map_err(Box::new)?);
         let guests = Arc::new(Guests {
             shared: Arc::downgrade(shared),
@@ -275,7 +274,7 @@ impl Listener {
     pub fn disconnect(&self, id: ContextId) -> bool {
         let there = self.guests.clients().contains_key(&id);
         if let Some(shared) = self.guests.shared.upgrade().filter(|_| there) {
-            shared.apply(|core: &mut Core| core.stop(id, Stop::Kill));
+            shared.apply(|hub| hub.stop(id, Stop::Kill));
         }
         there
     }
@@ -288,7 +287,7 @@ impl Drop for Listener {
         }
         let Some(shared) = self.guests.shared.upgrade() else { return };
         let ids: Vec<ContextId> = self.guests.clients().keys().copied().collect();
-        shared.apply(|core| ids.into_iter().for_each(|id| core.stop(id, Stop::Kill)));
+        shared.apply(|hub| ids.into_iter().for_each(|id| hub.stop(id, Stop::Kill)));
     }
 }
 

@@ -114,7 +114,7 @@ impl Router {
     {
         let name = name.into();
         let shared = self.shared();
-        shared.apply(|core| core.check_open())?;
+        shared.apply(|hub| hub.check_open())?;
         let entry = registry::Entry { policy, handler: Handler::new(handler) };
         let service = Registry::add(shared, name, Arc::new(entry))?;
         if shared.services.begin() {

@@ -1,6 +1,6 @@
 //! What lies behind the router's lock: the machine, and what the facade keeps beside it.
 //!
-//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Core::drain`] carries
+//! Nothing here waits, wakes, logs or encodes. An input changes the machine; [`Hub::drain`] carries
 //! its outputs out as far as that is possible under the lock, and notes the rest as [`Effect`]s.
 //!
 //! ```text
@@ -43,7 +43,7 @@ const CANCEL_PLAN: Handle = Handle(203);
 const LOGS_WAITING: usize = 1 << 20;
 
 /// One router's state. Only ever touched under its lock.
-pub(crate) struct Core {
+pub(crate) struct Hub {
     machine: mitogen_router::Router,
     links: Links,
     contexts: Contexts,
@@ -52,15 +52,15 @@ pub(crate) struct Core {
     closed: bool,
 }
 
-impl Core {
-    pub(crate) fn new(config: Config) -> Core {
+impl Hub {
+    pub(crate) fn new(config: Config) -> Hub {
         let mut machine = mitogen_router::Router::new(config);
         for handle in [ForwardLog::HANDLE, GetModule::HANDLE, GetResource::HANDLE, plans::HANDLE] {
             machine
                 .open_at(handle, Mailbox::open_to(Access::Anyone))
                 .expect("a fresh machine has these handles free");
         }
-        Core {
+        Hub {
             machine,
             links: Links::default(),
             contexts: Contexts::default(),
