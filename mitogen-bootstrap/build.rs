@@ -72,7 +72,10 @@ fn main() {
     }
     generated.push_str("];\n");
 
-    let _ = writeln!(generated, "pub(crate) const FIRST_STAGE: &[Piece] = &[{}];", first_stage(&root));
+    for (name, file) in [("FIRST_STAGE", "first_stage.py"), ("UPSTREAM_STAGE", "upstream_stage.py")] {
+        let pieces = first_stage(&root.join(file));
+        let _ = writeln!(generated, "pub(crate) const {name}: &[Piece] = &[{pieces}];");
+    }
     write(&out.join("agent.rs"), generated.as_bytes());
 }
 
@@ -142,11 +145,10 @@ fn minified(path: &Path) -> Vec<u8> {
     small
 }
 
-/// The first stage as Rust source: its text, cut where the placeholders are. Nobody sees its line
+/// A first stage as Rust source: its text, cut where the placeholders are. Nobody sees its line
 /// numbers, so its empty lines go.
-fn first_stage(root: &Path) -> String {
-    let path = root.join("first_stage.py");
-    let text = String::from_utf8(minified(&path)).expect("it is ASCII");
+fn first_stage(path: &Path) -> String {
+    let text = String::from_utf8(minified(path)).expect("it is ASCII");
     let text = text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
     let mut cuts = Vec::new();
     for token in Lexer::new(text.as_bytes()) {

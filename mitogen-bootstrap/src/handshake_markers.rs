@@ -1,8 +1,9 @@
 //! Finds markers in a byte stream that may be cut anywhere and hold anything else.
 
-use memchr::memchr;
+use memchr::memchr2;
 
-/// `EC0`, `EC1`, `EC2` or `EC9`, ended by a line feed, with or without a carriage return.
+/// `EC0`, `EC1`, `EC2` or `EC9`, ended by a line feed, with or without a carriage return. Of upstream's
+/// core the last two that a birth needs are `MITO001` and `MITO002`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
     /// The interpreter is about to be executed.
@@ -38,8 +39,17 @@ pub(crate) enum Found {
     Marker(Marker),
 }
 
-/// The longest marker, `EC0\r\n`.
-const LONGEST: usize = 5;
+/// Each with how it is spelt, without its line end.
+const SPELLINGS: [(&[u8], Marker); 6] = [
+    (b"EC0", Marker::Ec0),
+    (b"EC1", Marker::Ec1),
+    (b"EC2", Marker::Ec2),
+    (b"EC9", Marker::Ec9),
+    (b"MITO001", Marker::Ec1),
+    (b"MITO002", Marker::Ec2),
+];
+/// The longest marker, `MITO002\r\n`.
+const LONGEST: usize = 9;
 
 /// The search, which goes on where the last piece of input ended.
 #[derive(Debug)]
@@ -66,7 +76,7 @@ impl Scanner {
                 return Found::TooMuch;
             }
             if self.held.is_empty() {
-                let start = memchr(b'E', input).unwrap_or(input.len());
+                let start = memchr2(b'E', b'M', input).unwrap_or(input.len());
                 self.pass(&input[..start]);
                 *input = &input[start..];
                 if let Some((&first, rest)) = input.split_first() {
@@ -75,28 +85,27 @@ impl Scanner {
                 }
                 continue;
             }
-            let fits = match (self.held.len(), byte) {
-                (1, b'C') | (2, b'0' | b'1' | b'2' | b'9') => true,
-                (3, b'\r') => true,
-                (3 | 4, b'\n') => {
-                    let marker = match self.held[2] {
-                        b'0' => Marker::Ec0,
-                        b'1' => Marker::Ec1,
-                        b'2' => Marker::Ec2,
-                        _ => Marker::Ec9,
-                    };
-                    self.held.clear();
-                    *input = rest;
-                    return Found::Marker(marker);
+            let body = self.held.strip_suffix(b"\r").unwrap_or(&self.held);
+            let whole = SPELLINGS.iter().find(|(text, _)| *text == body);
+            if let (b'\n', Some((_, marker))) = (byte, whole) {
+                self.held.clear();
+                *input = rest;
+                return Found::Marker(*marker);
+            }
+            let fits = match whole {
+                Some(_) => byte == b'\r' && body.len() == self.held.len(),
+                None => {
+                    let may =
+                        |text: &[u8]| text.strip_prefix(&*self.held).is_some_and(|left| left[0] == byte);
+                    SPELLINGS.iter().any(|(text, _)| may(text))
                 }
-                _ => false,
             };
             if fits {
                 debug_assert!(self.held.len() < LONGEST);
                 self.held.push(byte);
                 *input = rest;
             } else {
-                // Only its first byte can be an `E`: nothing of what is held begins a marker anew.
+                // Only its first byte can be an `E` or an `M`: nothing of what is held begins a marker anew.
                 let held = std::mem::take(&mut self.held);
                 self.pass(&held);
             }

@@ -41,9 +41,13 @@ pub mod plan_message;
 mod preamble;
 #[cfg(test)]
 mod shorten;
+mod upstream;
 
 pub use agent::{DeferredModule, core_modules, deferred_module, deferred_modules};
 pub use command::{Interpreter, boot_command};
 pub use config::BootConfig;
 pub use minify::{Header, minify};
 pub use preamble::{Preamble, clean_remote_name};
+/// A module that runs commands in contexts of upstream's: [`UpstreamCore`].
+pub const UPSTREAM_PROCESS: &[u8] = include_bytes!("../python/upstream_process.py");
+pub use upstream::{UpstreamCore, UpstreamVersion};

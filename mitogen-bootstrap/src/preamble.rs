@@ -32,10 +32,14 @@ impl Preamble {
     /// `remote_name` says who started it, by custom `user@host:pid`; the child's command line shows
     /// as `python(mitogen:REMOTE_NAME)`. It is passed through [`clean_remote_name`] first.
     pub fn new(config: &BootConfig, remote_name: &str) -> Preamble {
-        let config = config.to_python();
-        let size = agent::CORE_ZLIB.len() + config.len();
+        Preamble::assemble(agent::FIRST_STAGE, agent::CORE_ZLIB, config.to_python().as_bytes(), remote_name)
+    }
+
+    /// A first stage, and what it is to read: a core and, behind it, a configuration.
+    pub(crate) fn assemble(stage: &[Piece], core: &[u8], config: &[u8], remote_name: &str) -> Preamble {
+        let size = core.len() + config.len();
         let name = clean_remote_name(remote_name);
-        let stage: String = agent::FIRST_STAGE
+        let stage: String = stage
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => (*text).to_owned(),
@@ -48,8 +52,8 @@ impl Preamble {
         bytes.extend_from_slice(stage.as_bytes());
         bytes.push(0);
         let head = bytes.len();
-        bytes.extend_from_slice(agent::CORE_ZLIB);
-        bytes.extend_from_slice(config.as_bytes());
+        bytes.extend_from_slice(core);
+        bytes.extend_from_slice(config);
         Preamble { bytes, head }
     }
 

@@ -46,6 +46,7 @@
 //! | what a source imports | [`scan()`], [`Scan`], [`Import`], [`Runs`], [`needs()`] |
 //! | what every target has | [`is_stdlib`], [`stdlib_names`] |
 //! | the root's machine | [`Responder`], [`Output`], [`Answer`], [`Module`], [`Found`], [`Absence`] |
+//! | in the form that other peers know | [`Dialect`], [`Delivery`] |
 //! | the machine of those between | [`Forwarder`] |
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -57,6 +58,7 @@ mod needs;
 mod policy;
 mod responder;
 mod scan;
+mod standard;
 mod stdlib;
 
 pub use forwarder::{Forwarder, Step};
@@ -66,4 +68,5 @@ pub use needs::needs;
 pub use policy::{Denial, Policy};
 pub use responder::{Answer, Output, Responder};
 pub use scan::{Import, Runs, Scan, scan};
+pub use standard::{Delivery, Dialect};
 pub use stdlib::{is_stdlib, stdlib_names};

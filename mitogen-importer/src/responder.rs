@@ -7,7 +7,7 @@
 //! The answer to a request is the module and all that it will import, each module once for a link.
 
 use crate::module::{Absence, Found, Module};
-use crate::{ModuleName, Policy, stdlib};
+use crate::{Dialect, ModuleName, Policy, stdlib};
 use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub struct Responder {
 /// What was sent by one link.
 #[derive(Debug, Default)]
 struct Link {
+    dialect: Dialect,
     /// Modules, and names of which it was told that there are none. Only names that sources on the path
     /// hold stand here, so their number is bounded by those.
     sent: BTreeSet<ModuleName>,
@@ -42,6 +43,7 @@ struct Link {
 #[derive(Debug)]
 struct Job {
     link: ContextId,
+    dialect: Dialect,
     name: ModuleName,
     todo: VecDeque<ModuleName>,
     /// Those of `todo` that must be looked for first.
@@ -49,6 +51,8 @@ struct Job {
     seen: BTreeSet<ModuleName>,
     modules: BTreeMap<ModuleName, Arc<Module>>,
     absent: BTreeMap<ModuleName, Absence>,
+    /// Those of `todo` that the link had before.
+    before: BTreeSet<ModuleName>,
 }
 
 /// What the responder wants done.
@@ -75,12 +79,23 @@ pub struct Answer {
     pub modules: Vec<Arc<Module>>,
     /// Names for which there will be no module, among them those that are the target's own affair.
     pub absent: Vec<(ModuleName, Absence)>,
+    /// Names that belong to the answer as well, and were told by this link before, sorted.
+    pub before: Vec<ModuleName>,
 }
 
 impl Responder {
     /// A responder that nobody has asked yet.
     pub fn new(policy: Policy) -> Responder {
         Responder { policy, ..Responder::default() }
+    }
+
+    /// The far end of a link understands this dialect. Without a word, it is an agent of ours.
+    pub fn handle_link_up(&mut self, link: ContextId, dialect: Dialect) {
+        let state = self.links.entry(link).or_default();
+        state.dialect = dialect;
+        // It was born with these.
+        let born_with = ["mitogen", "mitogen.core"].into_iter().filter(|_| dialect == Dialect::Standard);
+        state.sent.extend(born_with.filter_map(|name| ModuleName::parse(name).ok()));
     }
 
     /// A neighbour asks for a module.
@@ -91,11 +106,13 @@ impl Responder {
         }
         self.jobs.push_back(Job {
             link,
+            dialect: self.links.get(&link).map(|link| link.dialect).unwrap_or_default(),
             todo: name.prefixes().collect(),
             waiting: Vec::new(),
             seen: BTreeSet::new(),
             modules: BTreeMap::new(),
             absent: BTreeMap::new(),
+            before: BTreeSet::new(),
             name,
         });
     }
@@ -160,7 +177,7 @@ impl Responder {
                 absent.push((name, absence));
             }
         }
-        let answer = Answer { name: job.name, modules, absent };
+        let answer = Answer { name: job.name, modules, absent, before: job.before.into_iter().collect() };
         self.outputs.push_back(Output::Send { link: job.link, answer });
     }
 }
@@ -176,7 +193,11 @@ impl Job {
     ) {
         self.todo.extend(self.waiting.drain(..));
         while let Some(name) = self.todo.pop_front() {
-            if self.seen.contains(&name) || (sent.contains(&name) && name != self.name) {
+            if self.seen.contains(&name) {
+                continue;
+            }
+            if sent.contains(&name) && name != self.name {
+                self.before.insert(name);
                 continue;
             }
             if self.is_own(name.top()) {
@@ -192,7 +213,11 @@ impl Job {
                 }
                 continue;
             }
-            if let Err(denial) = policy.check(&name) {
+            // Of the peer's own library nothing is withheld: it cannot do its work without.
+            let essential = name.top() == "mitogen";
+            if let Err(denial) = policy.check(&name)
+                && !essential
+            {
                 self.leave(name, denial.into());
                 continue;
             }
@@ -239,7 +264,9 @@ impl Job {
 
     /// Whether a top-level module is the target's own affair, unless it asks for it by itself.
     fn is_own(&self, top: &str) -> bool {
-        top != self.name.top() && (stdlib::is_stdlib(top) || top == "mitogen")
+        // Other peers have our namesake for a library, part of which they ask for.
+        let ours = top == "mitogen" && self.dialect == Dialect::Bundles;
+        top != self.name.top() && (stdlib::is_stdlib(top) || ours)
     }
 
     /// A module that will not be sent. Members that packages do not list are never asked for, so nothing is

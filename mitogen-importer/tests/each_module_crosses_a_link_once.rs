@@ -4,7 +4,7 @@
 #[allow(dead_code, missing_docs, unreachable_pub)]
 mod world;
 
-use mitogen_importer::{Absence, ModuleName, Policy, Responder};
+use mitogen_importer::{Absence, Dialect, ModuleName, Policy, Responder};
 use mitogen_wire::ContextId;
 use world::{World, absent, modules};
 
@@ -122,4 +122,51 @@ fn a_million_names_leave_nothing_behind() {
         world.looked.clear();
     }
     assert!(responder.sent(ContextId(1)) <= 1);
+}
+
+#[test]
+fn a_peer_of_the_standard_protocol_gets_one_module_a_message_the_one_it_asked_for_last() {
+    let mut responder = Responder::new(Policy::default());
+    let mut world = World::new(SHOP);
+    responder.handle_link_up(ContextId(1), Dialect::Standard);
+    let mut ask = |name: &str| -> Vec<(String, bool, Vec<String>)> {
+        let deliveries = world.ask(&mut responder, 1, name).deliveries();
+        let show = |names: &[ModuleName]| names.iter().map(ModuleName::to_string).collect();
+        let delivery =
+            |d: &mitogen_importer::Delivery| (d.name.to_string(), d.module.is_some(), show(&d.related));
+        deliveries.iter().map(delivery).collect()
+    };
+    let sent = |name: &str, related: &[&str]| {
+        (name.to_owned(), true, related.iter().map(|&name| name.to_owned()).collect::<Vec<String>>())
+    };
+    let expected = [sent("shop.base", &["shop"]), sent("stock", &[]), sent("shop", &["shop.base", "stock"])];
+    assert_eq!(ask("shop"), expected);
+    let expected = [sent("shop.db", &["shop", "shop.base"])];
+    assert_eq!(ask("shop.db"), expected);
+    // What it has is not sent again, and is passed on to others all the same.
+    let expected = [
+        sent("shop.db.fields", &["shop", "shop.db", "shop.db.models"]),
+        sent("stock.unit", &[]),
+        sent("shop.db.models", &["shop", "shop.base", "shop.db", "shop.db.fields", "stock", "stock.unit"]),
+    ];
+    assert_eq!(ask("shop.db.models"), expected);
+    assert_eq!(ask("shop.db.models"), []);
+    assert_eq!(ask("nosuch"), [("nosuch".to_owned(), false, Vec::new())]);
+}
+
+#[test]
+fn our_namesake_is_a_library_like_others_to_its_own_peers_alone() {
+    const THEIRS: &[(&str, &str)] = &[
+        ("mitogen", ""),
+        ("mitogen.core", ""),
+        ("mitogen.parent", "import mitogen.core\n"),
+        ("user", "import mitogen.parent\n"),
+    ];
+    for (dialect, expected) in
+        [(Dialect::Bundles, &["user"][..]), (Dialect::Standard, &["mitogen.parent", "user"])]
+    {
+        let mut responder = Responder::new(Policy::default());
+        responder.handle_link_up(ContextId(1), dialect);
+        assert_eq!(modules(&World::new(THEIRS).ask(&mut responder, 1, "user")), expected);
+    }
 }

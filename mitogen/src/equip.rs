@@ -17,7 +17,8 @@ const PARTS: [&str; 5] =
 /// A neighbour gets the modules themselves. Behind another context it is those between here and there,
 /// parents all, that have the modules already: the nearest is told to pass them on.
 pub(crate) fn equip(shared: &Shared, context: &ContextInfo) -> Result<(), Error> {
-    if !context.equip() {
+    // Upstream's core asks for what it needs.
+    if shared.upstream.is_some() || !context.equip() {
         return Ok(());
     }
     let nearest = context.ancestors().last();

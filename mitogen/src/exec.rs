@@ -1,5 +1,6 @@
 //! Commands run in a context, without a call of one's own.
 
+use crate::upstream::package::PROCESS;
 use crate::{Call, Context, Error};
 use bytes::Bytes;
 use mitogen_wire::Value;
@@ -92,7 +93,10 @@ impl Output {
 /// Runs a command by a function of the agent that is sent when it is first needed.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
     let Command { what, stdin, timeout } = command;
-    let call = Call::new("mitogen.process.run");
+    let call = Call::new(match context.shared.upstream {
+        None => "mitogen.process.run".to_owned(),
+        Some(_) => format!("{PROCESS}.run"),
+    });
     let mut call = match what {
         What::Argv(argv) => call.arg(argv).arg(false),
         What::Shell(text) => call.arg(text).arg(true),

@@ -1,6 +1,7 @@
 //! What is known of one context. It outlives the context itself, for late errors.
 
 use crate::error::{ContextLabel, Error, LostReason};
+use mitogen_importer::Dialect;
 use mitogen_wire::ContextId;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,8 @@ pub(crate) struct ContextInfo {
     pub(crate) hop: String,
     /// The context that started it; `None` where that is this program.
     pub(crate) parent: Option<Arc<ContextInfo>>,
+    /// How it wants modules: like its parent, unless it is told otherwise.
+    pub(crate) dialect: Dialect,
     /// How many calls it has not answered yet.
     calls: AtomicUsize,
     /// Set once, before anything that waits for this context is told.
@@ -42,6 +45,7 @@ impl ContextInfo {
             id,
             name,
             hop,
+            dialect: parent.as_ref().map(|parent| parent.dialect).unwrap_or_default(),
             parent,
             calls: AtomicUsize::new(0),
             lost: OnceLock::new(),
@@ -50,6 +54,12 @@ impl ContextInfo {
             equipped: AtomicBool::new(false),
             ended: watch::Sender::new(false),
         }
+    }
+
+    /// The same, which wants its modules so.
+    pub(crate) fn speaking(mut self, dialect: Dialect) -> ContextInfo {
+        self.dialect = dialect;
+        self
     }
 
     /// Its ancestors, the nearest first; this program is not among them.

@@ -25,7 +25,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`] |
+//! | start and end contexts | [`Router`], [`RouterBuilder`], [`LogLevel`], [`Agent`] |
 //! | connection methods | [`Local`], [`Ssh`], [`Sudo`], [`Su`], [`Doas`], [`Docker`], [`Podman`], [`Buildah`], [`Lxc`], [`Lxd`], [`Incus`], [`Kubectl`], [`Jail`], [`Setns`], [`Custom`], [`Method`] |
 //! | secrets | [`Credential`], [`Question`] |
 //! | contexts behind contexts | [`Context::connect`], [`Context::parent`], [`Context::target`], [`Event`] |
@@ -84,6 +84,7 @@ mod sender;
 mod service;
 mod shared;
 mod stats;
+mod upstream;
 mod via;
 
 pub use call::{Call, PendingCall};
@@ -110,6 +111,7 @@ pub use select::Select;
 pub use sender::{Address, Sender, Sending};
 pub use service::{Caller, Policy, Request, Service};
 pub use stats::LinkStats;
+pub use upstream::Agent;
 
 /// The examples of the README, compiled and run as tests of this crate.
 #[cfg(doctest)]

@@ -4,11 +4,12 @@
 use crate::context::Context;
 use crate::error::{Error, LostReason};
 use crate::info::ContextInfo;
-use crate::listen::Age;
 use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
+use crate::upstream::dialect::Age;
 use mitogen_bootstrap::{BootConfig, Preamble};
+use mitogen_importer::Dialect;
 use mitogen_router::Outbox;
 use mitogen_transport::{
     Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
@@ -52,20 +53,21 @@ pub(crate) enum Ending {
 /// The sending half of a link, as the hub holds it under its lock.
 pub(crate) struct Wire {
     writer: FrameWriter,
-    /// What must be known of a far end that may be old.
+    /// What of it is unknown or old: some frames are translated.
     age: Option<Arc<Age>>,
 }
 
 impl Wire {
     /// A link on which control overtakes what waits.
-    fn new(writer: FrameWriter) -> Wire {
-        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), age: None }
+    fn new(writer: FrameWriter, implied: bool) -> Wire {
+        let age = implied.then(|| Arc::new(Age::default()));
+        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), age }
     }
 
     /// A link to a program that came by itself, in any release of upstream's. More than so many bytes must
     /// not wait for it.
     pub(crate) fn to_client(writer: FrameWriter, age: Arc<Age>, queue_limit: usize) -> Wire {
-        Wire { age: Some(age), ..Wire::new(writer.with_queue_limit(queue_limit)) }
+        Wire { age: Some(age), ..Wire::new(writer.with_queue_limit(queue_limit), false) }
     }
 
     /// Sees what is queued.
@@ -120,7 +122,8 @@ pub(crate) async fn connect(
     let id = shared.allocate_id(None)?;
     let plan = method.plan();
     let name: Arc<str> = Arc::from(method.name().unwrap_or(&plan.hop));
-    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None));
+    let dialect = if shared.upstream.is_some() { Dialect::Standard } else { Dialect::Bundles };
+    let info = Arc::new(ContextInfo::new(id, name, plan.hop.clone(), None).speaking(dialect));
     let Birth { key, preamble } = draw_birth(shared, &info, vec![ContextId::CONTROLLER])?;
     let format = key.map_or(FrameFormat::UNSIGNED, FrameFormat::signed);
 
@@ -141,7 +144,8 @@ pub(crate) async fn connect(
     .inspect_err(|_| protocol_log::not_connected(id, &plan.hop))?;
     let (reader, writer) = stream.frames(&format, Direction::ParentToChild, settings.max_message_size);
     let (stop, stopped) = oneshot::channel();
-    let context = shared.adopt(Arc::clone(&info), Wire::new(writer), stop)?;
+    let implied = shared.upstream.as_ref().is_some_and(|package| !package.version().names_encodings());
+    let context = shared.adopt(Arc::clone(&info), Wire::new(writer, implied), stop)?;
     let registration = Registration { shared: Arc::clone(shared), info };
     let task = LinkTask { registration, reader, process, direct: method.is_direct() };
     tokio::spawn(task.run(stopped, tool_lines));
@@ -162,7 +166,7 @@ pub(crate) fn draw_birth(
     parents: Vec<ContextId>,
 ) -> Result<Birth, Error> {
     let settings = &shared.settings;
-    let key = if settings.signed { Some(draw_key()?) } else { None };
+    let key = if shared.signs() { Some(draw_key()?) } else { None };
     let mut config = BootConfig::new(info.id, parents);
     config.name = info.name.to_string();
     let level = settings.log_level.unwrap_or_else(remote_log::wanted_level);
@@ -170,7 +174,10 @@ pub(crate) fn draw_birth(
     config.max_message_size = settings.max_message_size;
     config.unidirectional = settings.unidirectional;
     config.key = key.clone();
-    let preamble = Preamble::new(&config, &shared.remote_name);
+    let preamble = match &shared.upstream {
+        None => Preamble::new(&config, &shared.remote_name),
+        Some(package) => package.core().preamble(&config, &shared.remote_name),
+    };
     Ok(Birth { key, preamble })
 }
 

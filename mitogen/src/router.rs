@@ -8,6 +8,7 @@ use crate::modules::{ModuleSettings, ModuleSource};
 use crate::receiver::Receiver;
 use crate::sender::{Address, Sender};
 use crate::shared::{Settings, Shared};
+use crate::upstream::Agent;
 use mitogen_router::Access;
 use mitogen_transport::{Method, Phase};
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Handle};
@@ -157,6 +158,14 @@ impl RouterBuilder {
         self
     }
 
+    /// What runs in the contexts: our own agent (the default), or upstream's core. Frames are never signed then,
+    /// files are only moved by the file service, and a context cannot be told to detach.
+    #[must_use]
+    pub fn agent(mut self, agent: Agent) -> RouterBuilder {
+        self.settings.agent = agent;
+        self
+    }
+
     /// The largest message that any part of the tree accepts, in bytes of payload (default
     /// 128 MiB). A context whose *result* is larger answers with an error and lives on.
     #[must_use]
@@ -265,7 +274,7 @@ impl RouterBuilder {
     /// thousands of contexts can be connected; programs that it starts get the limit that was there before.
     ///
     /// # Errors
-    /// [`Error::Local`] when the system has no randomness to give, or a module's name is none.
+    /// [`Error::Local`] when the system has no randomness to give, a module's name is none, or upstream's package cannot be read.
     pub fn build(self) -> Result<Router, Error> {
         mitogen_transport::raise_descriptor_limit();
         let shared = Shared::new(self.settings)?;
@@ -305,6 +314,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             signed: true,
+            agent: Agent::Builtin,
             max_message_size: DEFAULT_MAX_PAYLOAD,
             log_level: None,
             shutdown_grace: Duration::from_secs(5),

@@ -20,7 +20,9 @@ use crate::receiver::Queue;
 use crate::router::LogLevel;
 use crate::service::Registry;
 use crate::stats::LinkStats;
+use crate::upstream::{Agent, Package};
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_router::{Access, Config};
 use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
@@ -32,6 +34,7 @@ use tokio::sync::oneshot;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) signed: bool,
+    pub(crate) agent: Agent,
     pub(crate) max_message_size: usize,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) shutdown_grace: Duration,
@@ -50,12 +53,19 @@ pub(crate) struct Shared {
     pub(crate) living: Living,
     pub(crate) library: Library,
     pub(crate) services: Registry,
+    /// Whose core runs in the contexts, if it is not our agent.
+    pub(crate) upstream: Option<Package>,
     files: Arc<files::Server>,
     hub: Mutex<Hub>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Result<Arc<Shared>, Error> {
+    pub(crate) fn new(mut settings: Settings) -> Result<Arc<Shared>, Error> {
+        let upstream = match &settings.agent {
+            Agent::Builtin => None,
+            Agent::Upstream(path) => Some(Package::load(path)?),
+        };
+        settings.modules.namesake = upstream.as_ref().map(|package| package.directory().to_owned());
         let mut config = Config::controller();
         config.max_payload = settings.max_message_size;
         config.unidirectional = settings.unidirectional;
@@ -73,6 +83,7 @@ impl Shared {
             events: events::Source::new(),
             living: Living::new(),
             services: Registry::default(),
+            upstream,
             files,
             hub: Mutex::new(hub),
         });
@@ -216,9 +227,10 @@ impl Shared {
         wire: Wire,
         stop: oneshot::Sender<Stop>,
     ) -> Result<Context, Error> {
-        let signed = self.settings.signed;
+        let signed = self.signs();
         self.apply(|hub| hub.adopt(&info, wire, stop, signed))?;
         if !self.library.is_empty()
+            && info.dialect == Dialect::Bundles
             && let Some(body) = modules::importer()
         {
             // It may be gone already: whoever calls it is told.
@@ -239,6 +251,11 @@ impl Shared {
         self.apply(|hub| hub.adopt_client(info, wire, stop, logs))?;
         self.living.add();
         Ok(())
+    }
+
+    /// Whether frames are signed.
+    pub(crate) fn signs(&self) -> bool {
+        self.settings.signed && self.upstream.is_none()
     }
 
     /// What is known of a connected context.

@@ -33,6 +33,9 @@ pub(crate) fn child_name(via: &ContextInfo, method: &Method) -> Arc<str> {
 /// Has `via` start a context.
 pub(crate) async fn connect(via: &Context, method: Method) -> Result<Context, Error> {
     let shared = &via.shared;
+    if shared.upstream.is_some() {
+        return crate::upstream::chain::connect(via, method).await;
+    }
     let plan = method.plan();
     let timeout = method.connect_timeout().unwrap_or(shared.settings.connect_timeout);
     let name = child_name(&via.info, &method);

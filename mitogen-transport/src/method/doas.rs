@@ -2,6 +2,7 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
+use super::upstream::{self, Options};
 use super::{Common, common_options};
 use crate::credentials::Credential;
 use mitogen_bootstrap::boot_command;
@@ -26,6 +27,16 @@ option_table!(Doas = "doas", this, opt, {
     "doas_path" => this.doas_path(opt.text()?),
     "doas_args" => this.args(opt.words()?),
 });
+
+impl Doas {
+    /// As upstream names it.
+    pub(super) fn for_upstream(&self) -> Options {
+        let mut options = Options::new();
+        upstream::add(&mut options, "username", self.user.as_deref());
+        upstream::add(&mut options, "doas_path", Some(&self.doas_path));
+        options
+    }
+}
 
 impl Default for Doas {
     fn default() -> Doas {

@@ -14,6 +14,7 @@ mod setns;
 mod ssh;
 mod su;
 mod sudo;
+mod upstream;
 
 pub use custom::Custom;
 pub use doas::Doas;

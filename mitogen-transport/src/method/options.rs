@@ -56,6 +56,13 @@ pub enum OptionError {
         /// What it takes.
         wanted: &'static str,
     },
+    /// A context that runs upstream's core cannot start another one in this way.
+    NotUpstream {
+        /// The hop.
+        hop: String,
+        /// What of it cannot be passed on.
+        what: String,
+    },
     /// The method cannot do without this option.
     Missing {
         /// The method.
@@ -75,6 +82,9 @@ impl fmt::Display for OptionError {
                 write!(f, "`{method}` has no option `{key}`; it takes: {}", known.join(", "))
             }
             OptionError::BadValue { key, wanted } => write!(f, "`{key}` is no {wanted}"),
+            OptionError::NotUpstream { hop, what } => {
+                write!(f, "upstream's core cannot start {hop}: it knows of no {what}")
+            }
             OptionError::Missing { method, key } => write!(f, "`{method}` needs `{key}`"),
         }
     }

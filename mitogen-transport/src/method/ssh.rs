@@ -9,6 +9,7 @@
 mod failures;
 
 use super::options::option_table;
+use super::upstream::{self, Options};
 use super::{Common, OptionError, common_options};
 use crate::credentials::Credential;
 use crate::quote;
@@ -301,6 +302,31 @@ impl Ssh {
         }
         words.push(self.host.clone());
         words
+    }
+
+    /// As upstream names it; what upstream has no name for goes to the client itself.
+    pub(super) fn for_upstream(&self) -> Options {
+        let policy = match self.host_keys {
+            HostKeys::Enforce => "enforce",
+            HostKeys::AcceptNew => "accept",
+            HostKeys::Ignore => "ignore",
+        };
+        let mut options =
+            vec![("hostname", upstream::text(&self.host)), ("check_host_keys", upstream::text(policy))];
+        upstream::add(&mut options, "ssh_path", Some(&self.ssh_path));
+        upstream::add(&mut options, "username", self.user.as_deref());
+        upstream::add(&mut options, "identity_file", self.identities.first().map(String::as_str));
+        options.extend(self.port.map(|port| ("port", i64::from(port).into())));
+        options.extend(self.compression.map(|flag| ("compression", flag.into())));
+        let mut args = Vec::new();
+        let mut pair = |flag: &str, value: &String| args.extend([flag.to_owned(), value.clone()]);
+        self.config.iter().for_each(|path| pair("-F", path));
+        self.jump.iter().for_each(|host| pair("-J", host));
+        self.identities.iter().skip(1).for_each(|path| pair("-i", path));
+        self.options.iter().for_each(|option| pair("-o", option));
+        args.extend(self.args.iter().cloned());
+        options.push(("ssh_args", upstream::list(args)));
+        options
     }
 
     fn argv(&self) -> Vec<String> {

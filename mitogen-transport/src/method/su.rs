@@ -5,6 +5,7 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
+use super::upstream::{self, Options};
 use super::{Common, common_options};
 use crate::credentials::Credential;
 use crate::quote;
@@ -34,6 +35,16 @@ option_table!(Su = "su", this, opt, {
     "shell" => this.shell(opt.text()?),
     "su_args" => this.args(opt.words()?),
 });
+
+impl Su {
+    /// As upstream names it.
+    pub(super) fn for_upstream(&self) -> Options {
+        let mut options = Options::new();
+        upstream::add(&mut options, "username", self.user.as_deref());
+        upstream::add(&mut options, "su_path", Some(&self.su_path));
+        options
+    }
+}
 
 impl Default for Su {
     fn default() -> Su {

@@ -7,6 +7,7 @@
 
 use super::options::option_table;
 use super::rules::{otherwise, rule, starts};
+use super::upstream::{self, Options};
 use super::{Common, common_options};
 use crate::credentials::Credential;
 use mitogen_bootstrap::boot_command;
@@ -47,6 +48,23 @@ option_table!(Sudo = "sudo", this, opt, {
     "sudo_args" => this.args(opt.words()?),
     "terminal" => this.terminal(opt.flag()?),
 });
+
+impl Sudo {
+    /// As upstream names it.
+    pub(super) fn for_upstream(&self) -> Options {
+        let mut options = vec![
+            ("login", self.login.into()),
+            ("set_home", self.set_home.into()),
+            ("preserve_env", self.preserve_env.into()),
+            ("sudo_args", upstream::list(self.args.iter().cloned())),
+        ];
+        upstream::add(&mut options, "sudo_path", Some(&self.sudo_path));
+        upstream::add(&mut options, "username", self.user.as_deref());
+        upstream::add(&mut options, "selinux_role", self.selinux_role.as_deref());
+        upstream::add(&mut options, "selinux_type", self.selinux_type.as_deref());
+        options
+    }
+}
 
 impl Default for Sudo {
     fn default() -> Sudo {

@@ -42,8 +42,9 @@ fn refused(text: impl Into<String>) -> RemoteError {
 async fn handle(server: Arc<Server>, request: Request) -> Result<Option<()>, RemoteError> {
     match request.method() {
         "acknowledge" => {
-            // Upstream's clients fail when one comes before they have closed the place for it.
-            request.forgo_answer();
+            // Upstream's client names a mailbox for the answer and closes it at once: one that came in between would
+            // end its transfer.
+            request.leave_unanswered();
             let size: u64 = request.arg("size")?;
             server.acknowledged(request.from(), usize::try_from(size).unwrap_or(usize::MAX));
             Ok(None)

@@ -129,6 +129,15 @@ impl Hub {
         if self.contexts.expect(info, limit) { Ok(()) } else { Err(Error::Closed) }
     }
 
+    /// What has been found out of a context that another one has started; says whether it is there.
+    pub(crate) fn learn(&mut self, info: Arc<ContextInfo>) -> bool {
+        let there = self.contexts.get(info.id).is_some();
+        if there {
+            self.contexts.insert(info);
+        }
+        there
+    }
+
     /// An attempt of another context's has come to its end: if the new one was born it is known by now.
     pub(crate) fn finish_attempt(&mut self, id: ContextId) {
         if self.contexts.forget_expected(id) {
@@ -385,11 +394,12 @@ impl Hub {
     fn module_asked(&mut self, message: &Message, effects: &mut Vec<Effect>) {
         let link = message.src;
         let Some(stats) = self.links.stats_mut(link) else { return };
-        match modules::read_request(message) {
+        let dialect = self.contexts.get(link).map(|info| info.dialect).unwrap_or_default();
+        match modules::read_request(message, dialect) {
             Some((_, Some(body))) => self.machine.send(link, LoadModule::HANDLE, body),
             Some((name, None)) => {
                 stats.module_requests += 1;
-                effects.push(Effect::Ask(Ask::Module { link, name }));
+                effects.push(Effect::Ask(Ask::Module { link, dialect, name }));
             }
             None => {}
         }

@@ -18,6 +18,7 @@ const CACHE: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Finder {
     roots: Vec<Place>,
+    namesake: Option<Place>,
     places: Places,
     given: BTreeMap<ModuleName, Given>,
     script: Option<PathBuf>,
@@ -81,8 +82,13 @@ impl Finder {
         if let Some(folder) = settings.script.as_ref().and_then(|script| std::fs::canonicalize(script).ok()) {
             canonical.extend(folder.parent().map(PathBuf::from));
         }
+        let namesake = settings.namesake.as_ref().map(|folder| {
+            canonical.extend(std::fs::canonicalize(folder.join("mitogen")));
+            Place::Disk(folder.clone())
+        });
         let finder = Finder {
             roots,
+            namesake,
             places: Places::new(canonical),
             given: settings.given.clone(),
             script: settings.script.clone(),
@@ -243,7 +249,10 @@ impl Finder {
 
     /// Where a name leads: packages are searched where they are, top-level names along the path.
     fn spot(&self, name: &ModuleName) -> Option<Spot> {
-        let mut places = self.roots.clone();
+        let mut places = match name.top() {
+            "mitogen" => self.namesake.iter().cloned().collect(),
+            _ => self.roots.clone(),
+        };
         let mut depth = NAMESPACE_DEPTH;
         let mut parts = name.parts().peekable();
         while let Some(part) = parts.next() {

@@ -7,6 +7,10 @@
 //! ```text
 //!  link task: GET_MODULE ─> Effect::Module ─> queue ─> thread: Responder <─> Finder ─> Packer ─> send
 //! ```
+//!
+//! How a neighbour wants its modules is its context's `dialect`: our agents take bundles, peers of the standard
+//! protocol one LOAD_MODULE each, those that are needed ahead of the one asked for. Such peers import parts of a
+//! package `mitogen` of their own, found in `ModuleSettings::namesake`.
 
 mod archive;
 mod finder;
@@ -20,7 +24,9 @@ pub(crate) use service::{Ask, Library, importer};
 pub use settings::ModuleSource;
 pub(crate) use settings::{Given, ModuleSettings};
 
+use crate::upstream;
 use bytes::Bytes;
+use mitogen_importer::Dialect;
 use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
 use mitogen_wire::{Encoding, Message};
 
@@ -41,8 +47,15 @@ pub(crate) fn deferred(name: &str) -> Option<(Encoding, Bytes)> {
 
 /// The name in a request, unless it is one of the agent's own modules, which is answered by the second value.
 /// `None` when the request cannot be read: an answer must name the module exactly.
-pub(crate) fn read_request(request: &Message) -> Option<(String, Option<(Encoding, Bytes)>)> {
+pub(crate) fn read_request(
+    request: &Message,
+    dialect: Dialect,
+) -> Option<(String, Option<(Encoding, Bytes)>)> {
     let GetModule { name } = GetModule::decode(request).ok()?;
+    if dialect == Dialect::Standard {
+        let own = upstream::package::own_module(&name);
+        return Some((name, own));
+    }
     // The agent's importer knows of no bundles before it has this part of it; no other `mitogen` is served.
     let none = || LoadModule::negative(&*name).encode().ok();
     let answer = deferred(&name).or_else(|| name.starts_with("mitogen.").then(none).flatten());

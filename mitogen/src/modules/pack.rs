@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use mitogen_importer::{Answer, Module};
-use mitogen_wire::body::{BundleEntry, LoadBundle};
+use mitogen_importer::{Answer, Delivery, Module, ModuleName};
+use mitogen_wire::body::{BundleEntry, LoadBundle, LoadModule, LoadedModule};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ const KEPT: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Packer {
     kept: HashMap<String, Vec<Kept>>,
+    /// Modules that were sent one by one.
+    single: HashMap<ModuleName, (Arc<Module>, Bytes)>,
     bytes: usize,
 }
 
@@ -71,6 +73,61 @@ impl Packer {
         };
         Some(parts.into_iter().enumerate().map(message).collect())
     }
+
+    /// The messages of an answer in the standard protocol, in their order.
+    pub(crate) fn deliver(&mut self, answer: &Answer) -> Vec<LoadModule> {
+        let deliveries = answer.deliveries();
+        let modules = deliveries.iter().filter_map(|delivery| delivery.module.as_ref());
+        let fresh: Vec<&Arc<Module>> = modules
+            .filter(|module| !self.single.get(&module.name).is_some_and(|(old, _)| Arc::ptr_eq(old, module)))
+            .collect();
+        let packed = in_parallel(&fresh, |module| deflate([&module.source]));
+        if self.bytes > KEPT {
+            *self = Packer::default();
+        }
+        let mut single = HashMap::new();
+        for (module, packed) in fresh.into_iter().zip(packed) {
+            single.insert(module.name.clone(), (Arc::clone(module), packed.unwrap_or_default()));
+        }
+        self.bytes += single.values().map(|(_, packed)| packed.len()).sum::<usize>();
+        self.single.extend(single);
+        let body = |delivery: Delivery| LoadModule {
+            module: delivery.module.and_then(|module| {
+                Some(LoadedModule {
+                    package: module.children.clone(),
+                    path: module.path.clone(),
+                    compressed: self.single.get(&module.name)?.1.clone(),
+                    related: delivery.related.iter().map(ModuleName::to_string).collect(),
+                })
+            }),
+            name: delivery.name.to_string(),
+        };
+        deliveries.into_iter().map(body).collect()
+    }
+}
+
+/// Does the same with all of them, by as many threads as there are processors; the results in their order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let tasks = Mutex::new(items.iter().enumerate());
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let run = || {
+        loop {
+            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((at, item)) = task else { break };
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).min(8);
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn compress(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Option<Vec<Part>> {
@@ -85,24 +142,10 @@ fn compress(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Opt
     }
     groups.push(&modules[start..]);
     let last = groups.len() - 1;
-    let tasks = Mutex::new(groups.iter().enumerate());
-    let parts = Mutex::new(vec![None; groups.len()]);
-    let work = || {
-        loop {
-            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((at, group)) = task else { break };
-            let part = compress_part(group, if at == last { absent } else { &[] });
-            parts.lock().unwrap_or_else(PoisonError::into_inner)[at] = part;
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(groups.len()).min(8);
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    parts.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
+    let tasks: Vec<_> = groups.iter().enumerate().collect();
+    let parts =
+        in_parallel(&tasks, |&(at, group)| compress_part(group, if at == last { absent } else { &[] }));
+    parts.into_iter().collect()
 }
 
 fn compress_part(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Option<Part> {
@@ -143,4 +186,35 @@ fn deflate<'a>(pieces: impl IntoIterator<Item = &'a Bytes>) -> Option<Bytes> {
         encoder.write_all(piece).ok()?;
     }
     Some(encoder.finish().ok()?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_module_that_goes_alone_is_compressed_once() {
+        let name = ModuleName::parse("pack").expect("a name");
+        let module = Arc::new(Module {
+            name: name.clone(),
+            children: Some(vec!["inner".to_owned()]),
+            packages: vec!["inner".to_owned()],
+            path: "/x/pack/__init__.py".to_owned(),
+            source: Bytes::from_static(b"X = 1\n"),
+            needs: Vec::new(),
+        });
+        let answer = Answer { name, modules: vec![module], absent: Vec::new(), before: Vec::new() };
+        let mut packer = Packer::default();
+        let first = packer.deliver(&answer);
+        let loaded = first[0].module.as_ref().expect("a module");
+        assert_eq!((&*first[0].name, &*loaded.path), ("pack", "/x/pack/__init__.py"));
+        assert_eq!(loaded.package.as_deref(), Some(&["inner".to_owned()][..]));
+        let mut source = String::new();
+        flate2::read::ZlibDecoder::new(&*loaded.compressed).read_to_string(&mut source).expect("zlib");
+        assert_eq!(source, "X = 1\n");
+        let again = packer.deliver(&answer);
+        let same = again[0].module.as_ref().expect("a module").compressed.as_ptr();
+        assert_eq!(same, loaded.compressed.as_ptr());
+    }
 }

@@ -4,9 +4,10 @@ use super::finder::Finder;
 use super::pack::Packer;
 use super::{ModuleSettings, deferred};
 use crate::shared::Shared;
-use mitogen_importer::{Absence, Answer, ModuleName, Output, Policy, Responder};
-use mitogen_wire::ContextId;
+use bytes::Bytes;
+use mitogen_importer::{Absence, Answer, Dialect, ModuleName, Output, Policy, Responder};
 use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
+use mitogen_wire::{ContextId, Encoding, Handle};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -20,7 +21,7 @@ const LONGEST_NAME: usize = 64 << 10;
 /// What contexts want of the thread.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Module { link: ContextId, name: String },
+    Module { link: ContextId, dialect: Dialect, name: String },
     Resource { link: ContextId, request: GetResource },
     LinkDown(ContextId),
 }
@@ -77,7 +78,7 @@ impl Library {
 /// Answers that there is nothing.
 fn refuse(shared: &Shared, ask: Ask) {
     match ask {
-        Ask::Module { link, name } => {
+        Ask::Module { link, name, .. } => {
             if let Ok(body) = LoadModule::negative(name).encode() {
                 let _ = shared.send(link, LoadModule::HANDLE, body);
             }
@@ -102,7 +103,7 @@ fn serve(settings: &ModuleSettings, shared: &Weak<Shared>, waiting: &AtomicUsize
         policy: settings.policy.clone(),
         responder: Responder::new(settings.policy.clone()),
         packer: Packer::default(),
-        requests: BTreeMap::new(),
+        dialects: BTreeMap::new(),
     };
     while let Ok(first) = queue.recv() {
         let batch: Vec<Ask> = std::iter::once(first).chain(queue.try_iter().take(256)).collect();
@@ -118,8 +119,8 @@ struct Worker {
     policy: Policy,
     responder: Responder,
     packer: Packer,
-    /// Counts, for the log.
-    requests: BTreeMap<ContextId, u64>,
+    /// Of the links that asked for something.
+    dialects: BTreeMap<ContextId, Dialect>,
 }
 
 impl Worker {
@@ -127,17 +128,22 @@ impl Worker {
         self.finder.refresh();
         for ask in batch {
             match ask {
-                Ask::Module { link, name } => {
-                    *self.requests.entry(link).or_default() += 1;
+                Ask::Module { link, dialect, name } => {
+                    let first = self.dialects.insert(link, dialect).is_none();
                     match ModuleName::parse(&name) {
-                        Ok(name) => self.responder.handle_request(link, name),
-                        Err(_) => refuse(shared, Ask::Module { link, name }),
+                        Ok(name) => {
+                            if first {
+                                self.responder.handle_link_up(link, dialect);
+                            }
+                            self.responder.handle_request(link, name);
+                        }
+                        Err(_) => refuse(shared, Ask::Module { link, dialect, name }),
                     }
                 }
                 Ask::Resource { link, request } => self.answer_resource(shared, link, request),
                 Ask::LinkDown(link) => {
                     self.responder.handle_link_down(link);
-                    self.requests.remove(&link);
+                    self.dialects.remove(&link);
                 }
             }
         }
@@ -162,18 +168,11 @@ impl Worker {
                 tracing::debug!(target: "mitogen::modules", "not sent to {}: {name}: {absence}", shared.show(link));
             }
         }
-        let Some(parts) = self.packer.pack(answer) else {
-            return refuse(shared, Ask::Module { link, name: answer.name.to_string() });
+        let dialect = self.dialects.get(&link).copied().unwrap_or_default();
+        let Some((handle, bodies)) = self.bodies(answer, dialect) else {
+            return refuse(shared, Ask::Module { link, dialect, name: answer.name.to_string() });
         };
-        let mut bytes = 0;
-        let mut bodies = Vec::new();
-        for part in parts {
-            let Ok(body) = part.encode() else {
-                return refuse(shared, Ask::Module { link, name: answer.name.to_string() });
-            };
-            bytes += body.1.len();
-            bodies.push(body);
-        }
+        let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
         let asked = answer.modules.iter().any(|module| module.name == answer.name);
         tracing::info!(
             target: "mitogen::modules",
@@ -186,10 +185,24 @@ impl Worker {
         shared.note_modules(link, answer.modules.len() as u64, bodies.len() as u64, bytes as u64);
         for body in bodies {
             // Fails when the link is gone: nobody waits then.
-            if shared.send(link, LoadBundle::HANDLE, body).is_err() {
+            if shared.send(link, handle, body).is_err() {
                 break;
             }
         }
+    }
+
+    /// The messages of an answer. `None` if they cannot be written.
+    fn bodies(&mut self, answer: &Answer, dialect: Dialect) -> Option<(Handle, Vec<(Encoding, Bytes)>)> {
+        Some(match dialect {
+            Dialect::Bundles => {
+                let parts = self.packer.pack(answer)?.into_iter().map(|part| part.encode().ok());
+                (LoadBundle::HANDLE, parts.collect::<Option<_>>()?)
+            }
+            Dialect::Standard => {
+                let modules = self.packer.deliver(answer).into_iter().map(|module| module.encode().ok());
+                (LoadModule::HANDLE, modules.collect::<Option<_>>()?)
+            }
+        })
     }
 
     fn answer_resource(&mut self, shared: &Shared, link: ContextId, request: GetResource) {
@@ -212,6 +225,6 @@ impl Worker {
 }
 
 /// What a new child of ours is sent ahead of its first request.
-pub(crate) fn importer() -> Option<(mitogen_wire::Encoding, bytes::Bytes)> {
+pub(crate) fn importer() -> Option<(Encoding, Bytes)> {
     deferred(super::IMPORTER)
 }

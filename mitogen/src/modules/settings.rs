@@ -53,6 +53,9 @@ pub(crate) struct ModuleSettings {
     pub(crate) interpreter: Option<PathBuf>,
     pub(crate) script: Option<PathBuf>,
     pub(crate) given: BTreeMap<ModuleName, Given>,
+    /// The directory that holds our namesake, the package `mitogen` of other peers. Nothing else is found there, and
+    /// the package nowhere else.
+    pub(crate) namesake: Option<PathBuf>,
     pub(crate) policy: Policy,
     /// The first name that was none.
     pub(crate) refused: Option<(String, NameError)>,
@@ -61,7 +64,11 @@ pub(crate) struct ModuleSettings {
 impl ModuleSettings {
     /// Whether there is anything to find at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.paths.is_empty() && self.interpreter.is_none() && self.script.is_none() && self.given.is_empty()
+        self.paths.is_empty()
+            && self.interpreter.is_none()
+            && self.script.is_none()
+            && self.given.is_empty()
+            && self.namesake.is_none()
     }
 
     pub(crate) fn add_path(&mut self, path: &Path) {

@@ -229,9 +229,9 @@ impl Answer {
         self.0.give(result);
     }
 
-    /// None is given, not even that none will be.
-    pub(crate) fn forgo(&self) {
-        self.0.is_given();
+    /// Nobody gets an answer.
+    pub(crate) fn waive(&self) {
+        let _ = self.0.is_given();
     }
 
     fn refuse(&self) {

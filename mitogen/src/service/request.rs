@@ -86,11 +86,6 @@ impl Request {
         RemoteError::new(ERROR, format!("No such method: {method:?}"))
     }
 
-    /// Nothing is answered, though the asker named a place for it: upstream's do, and close that place at once.
-    pub(crate) fn forgo_answer(&self) {
-        self.answer.forgo();
-    }
-
     /// Answers now; what the handler returns later is dropped. For those that have more to send after
     /// their answer.
     ///
@@ -99,6 +94,12 @@ impl Request {
     pub fn answer(&self, value: impl Serialize) -> Result<(), RemoteError> {
         self.answer.give(Ok(encode(&value)?));
         Ok(())
+    }
+
+    /// Sends no answer; what the handler returns later is dropped. For methods whose callers are known not to wait:
+    /// some of them would be disturbed.
+    pub fn leave_unanswered(&self) {
+        self.answer.waive();
     }
 }
 

@@ -472,7 +472,8 @@ mod tests {
             &["ping", "-c", "0"],
             &["ping", "-q", "-v"],
             &["ping", "--ssh-option", "X"],
-            &["ping", "--agent", "upstream"],
+            &["ping", "--agent", "other"],
+            &["ping", "--agent", "upstream="],
             &["run"],
         ] {
             match parse(bad) {

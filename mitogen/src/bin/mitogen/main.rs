@@ -13,6 +13,7 @@
 //! | passwords, methods of the user's own | `password`, `methods` |
 #![forbid(unsafe_code)]
 
+mod agent;
 mod cli;
 mod command;
 mod connect;
@@ -125,9 +126,13 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
                 .await?;
         let passwords = Passwords { login: login.as_ref(), become_: become_.as_ref() };
         let interrupt = interrupt::Interrupt::watch();
-        let router = modules(mitogen::Router::builder().signed(!common.unsigned), &common, script.as_deref())
-            .build()
-            .map_err(|error| Fault::Ours(error.to_string()))?;
+        let agent = agent::agent(common.agent.as_ref()).await.map_err(Fault::Usage)?;
+        let ours = agent == mitogen::Agent::Builtin;
+        let builder = mitogen::Router::builder().signed(!common.unsigned).agent(agent);
+        let router = modules(builder, &common, script.as_deref()).build().map_err(|error| match ours {
+            true => Fault::Ours(error.to_string()),
+            false => Fault::Usage(format!("--agent: {error}")),
+        })?;
         let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
         let places = targets
             .into_iter()

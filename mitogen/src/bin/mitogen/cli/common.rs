@@ -1,6 +1,7 @@
 //! The options that every command takes.
 
 use super::values::{seconds, ssh_option};
+use crate::agent::Choice;
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::{path::PathBuf, time::Duration};
 
@@ -61,9 +62,9 @@ pub(crate) struct Common {
     /// Send frames without signatures
     #[arg(long, help_heading = "Connection")]
     pub(crate) unsigned: bool,
-    /// The agent to start at the far end [default: builtin]
+    /// What to run at the far end: builtin, or upstream[=PACKAGE_DIR], the core of an installed mitogen package [default: builtin]
     #[arg(long, value_name = "AGENT", help_heading = "Connection")]
-    pub(crate) agent: Option<Agent>,
+    pub(crate) agent: Option<Choice>,
 
     /// The form of the results: text; one JSON document; a JSON line for each result as it arrives [default: text]
     #[arg(long, value_name = "FORM", help_heading = "Output")]
@@ -94,13 +95,6 @@ pub(crate) enum HostKeyPolicy {
     AcceptNew,
     /// Accept any, remember none
     Ignore,
-}
-
-/// The program at the far end.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Agent {
-    /// Our own
-    Builtin,
 }
 
 /// The form of the results.

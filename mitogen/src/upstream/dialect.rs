@@ -1,7 +1,6 @@
-//! What upstream's releases before 0.3.39 do not know: frames that say how their payload is encoded.
-//!
-//! They end the connection at the first one. Everybody understands the old frames, except that newer
-//! releases want raw bytes to be told from pickles. A client reveals its age by what it sends itself.
+//! What upstream's releases before 0.3.39 do not know: frames that say how their payload is encoded. They end the
+//! connection at the first one. Everybody understands the old frames, except that newer releases want raw bytes
+//! to be told from pickles. A program that comes by itself reveals its age by what it sends.
 
 use mitogen_wire::{Encoding, Message, Value, pickle};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ pub(crate) struct Age {
 
 impl Age {
     /// A message came from there.
-    pub(super) fn note(&self, message: &Message) {
+    pub(crate) fn note(&self, message: &Message) {
         if message.encoding != Encoding::Implied {
             self.modern.store(true, Ordering::Relaxed);
         }
@@ -25,12 +24,19 @@ impl Age {
         if message.encoding == Encoding::Implied || self.modern.load(Ordering::Relaxed) {
             return None;
         }
-        let payload = match message.encoding {
-            Encoding::Raw => pickle::write(&Value::Blob(message.payload.clone())).ok()?,
-            _ => message.payload.clone(),
-        };
-        Some(Message { encoding: Encoding::Implied, payload, ..message.clone() })
+        Some(implied(message))
     }
+}
+
+/// The message for a release that knows frames of one encoding only: pickles are implied by their handle, and
+/// raw bytes are pickles of a `Blob`.
+fn implied(message: &Message) -> Message {
+    let payload = match message.encoding {
+        Encoding::Raw => pickle::write(&Value::Blob(message.payload.clone())).ok(),
+        _ => None,
+    };
+    let payload = payload.unwrap_or_else(|| message.payload.clone());
+    Message { encoding: Encoding::Implied, payload, ..message.clone() }
 }
 
 #[cfg(test)]
