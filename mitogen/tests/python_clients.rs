@@ -406,3 +406,45 @@ fn a_client_that_is_killed_is_only_a_client_less() {
     let result = run(&python, &package, "    result = contexts[0].call(os.getpid) > 0\n", &hall.socket);
     assert_eq!(result, json!(true));
 }
+
+/// The scenarios that every peer plays (tests/interop), with a program of upstream's in the controller's place:
+/// what it sees of our contexts is what our own controller sees.
+#[test]
+fn the_scenarios_are_seen_the_same_by_a_client() {
+    let mut pairs = few("the_scenarios_are_seen_the_same_by_a_client");
+    pairs.drain(1..pairs.len().saturating_sub(1).max(1));
+    if pairs.is_empty() {
+        return;
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    let source = std::fs::read_to_string(here.join("client.py")).expect("the player");
+    let modules = here.join("modules");
+    let hall = Hall::open(&["local".to_owned()], &["--path", modules.to_str().expect("text")]);
+    hall.line();
+    for (python, package) in &pairs {
+        let args = [hall.socket.to_str(), here.to_str(), python.to_str()].map(|text| text.expect("text"));
+        let mut play = program(python, package, &source, &args);
+        // A player that hangs is ended: its steps have deadlines, its imports have not.
+        play.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = play.spawn().expect("the interpreter runs");
+        let pid = rustix::process::Pid::from_child(&child);
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(LONG * 3) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("it ends");
+        drop(done);
+        watch.join().expect("it does not panic");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(
+            output.status.success() && matches!(lines[..], [played] if played.ends_with(" steps played")),
+            "{} with {}: {}\n{out}{err}",
+            python.display(),
+            package.display(),
+            output.status
+        );
+    }
+}
