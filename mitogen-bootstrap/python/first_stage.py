@@ -5,6 +5,8 @@ R,W=pipe()
 r,w=pipe()
 if fork():
  dup2(0,60)
+ dup2(1,62)
+ dup2(2,1)
  dup2(R,0)
  dup2(r,61)
  for f in R,W,r,w:close(f)

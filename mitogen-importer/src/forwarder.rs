@@ -18,6 +18,8 @@ pub struct Forwarder<P> {
     waiting: BTreeMap<String, Vec<ContextId>>,
     /// Which bundles went by which link.
     sent: BTreeMap<ContextId, BTreeSet<usize>>,
+    /// Without a parent: which names were denied by which link.
+    denied: Option<BTreeMap<ContextId, BTreeSet<String>>>,
     steps: VecDeque<Step<P>>,
 }
 
@@ -38,6 +40,13 @@ pub enum Step<P> {
         /// A part of a bundle.
         part: P,
     },
+    /// Say by this link that there is no such module.
+    Deny {
+        /// The link.
+        link: ContextId,
+        /// The module.
+        name: String,
+    },
 }
 
 impl<P: Clone> Default for Forwarder<P> {
@@ -54,6 +63,7 @@ impl<P: Clone> Forwarder<P> {
             names: BTreeMap::new(),
             waiting: BTreeMap::new(),
             sent: BTreeMap::new(),
+            denied: None,
             steps: VecDeque::new(),
         }
     }
@@ -63,12 +73,29 @@ impl<P: Clone> Forwarder<P> {
         if let Some(&bundle) = self.names.get(name) {
             return self.pass(bundle, link);
         }
-        let links = self.waiting.entry(name.to_owned()).or_insert_with(|| {
-            self.steps.push_back(Step::Ask(name.to_owned()));
-            Vec::new()
-        });
+        if self.denied.is_some() {
+            return self.deny(name, link);
+        }
+        let links = self.ask(name);
         if !links.contains(&link) {
             links.push(link);
+        }
+    }
+
+    /// This context itself needs a module.
+    pub fn want(&mut self, name: &str) {
+        if !self.names.contains_key(name) && self.denied.is_none() {
+            self.ask(name);
+        }
+    }
+
+    /// The parent is gone: what is not here will never be.
+    pub fn handle_parent_down(&mut self) {
+        self.denied.get_or_insert_default();
+        for (name, links) in std::mem::take(&mut self.waiting) {
+            for link in links {
+                self.deny(&name, link);
+            }
         }
     }
 
@@ -89,6 +116,9 @@ impl<P: Clone> Forwarder<P> {
     /// A link below is gone.
     pub fn handle_link_down(&mut self, link: ContextId) {
         self.sent.remove(&link);
+        if let Some(denied) = &mut self.denied {
+            denied.remove(&link);
+        }
         for links in self.waiting.values_mut() {
             links.retain(|&waiting| waiting != link);
         }
@@ -97,6 +127,21 @@ impl<P: Clone> Forwarder<P> {
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Step<P>> {
         self.steps.pop_front()
+    }
+
+    /// Who waits for a module; the parent is asked for it unless that was done.
+    fn ask(&mut self, name: &str) -> &mut Vec<ContextId> {
+        self.waiting.entry(name.to_owned()).or_insert_with(|| {
+            self.steps.push_back(Step::Ask(name.to_owned()));
+            Vec::new()
+        })
+    }
+
+    fn deny(&mut self, name: &str, link: ContextId) {
+        let denied = self.denied.get_or_insert_default().entry(link).or_default();
+        if denied.insert(name.to_owned()) {
+            self.steps.push_back(Step::Deny { link, name: name.to_owned() });
+        }
     }
 
     fn pass(&mut self, bundle: usize, link: ContextId) {

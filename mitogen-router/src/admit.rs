@@ -54,6 +54,10 @@ impl Admitted {
         self.arrival
     }
 
+    pub(crate) fn cut_payload(&mut self, length: usize) {
+        self.message.payload.truncate(length);
+    }
+
     pub(crate) fn into_message(self) -> Message {
         self.message
     }

@@ -38,12 +38,13 @@
 //!   its user closes it first.
 //! * A route is announced by the link that leads to the context which was given the id, and
 //!   withdrawn by the link that announced it.
-//! * `ADD_ROUTE`, `DEL_ROUTE`, `DETACHING` and (in the controller) `ALLOCATE_ID` are served here.
+//! * `ADD_ROUTE`, `DEL_ROUTE`, `GRANT`, `DETACHING` and (in the controller) `ALLOCATE_ID` are served here.
 //! * What a neighbour can make us remember is bounded: its routes, its ids, its addressees.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
 mod admit;
+mod births;
 pub mod credit;
 mod egress;
 mod error;

@@ -9,11 +9,13 @@
 //! ```
 //!
 //! * Between any two contexts (source and destination) the order is kept.
-//! * `ADD_ROUTE` goes before everything: what a new context sends is not believed before it.
+//! * `ADD_ROUTE` goes before everything: what a new context sends is not believed before it. So does
+//!   [`Grant`]: without it `ADD_ROUTE` is not believed.
 //! * `DEL_ROUTE` overtakes nothing: what a lost context sent last still arrives, and is believed.
 //! * No message of bulk is overtaken by more than 64 KiB bytes, so that it goes some day.
 
-use mitogen_wire::{ContextId, Handle, Message};
+use mitogen_wire::body::{AddRoute, DelRoute, Grant};
+use mitogen_wire::{ContextId, Message};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The longest payload, in bytes, of a message that may overtake.
@@ -93,8 +95,8 @@ impl Outbox {
         match message.handle {
             _ if message.payload.len() > CONTROL_LIMIT => false,
             _ if self.bulk.is_empty() => true,
-            Handle::ADD_ROUTE => true,
-            Handle::DEL_ROUTE => false,
+            AddRoute::HANDLE | Grant::HANDLE => true,
+            DelRoute::HANDLE => false,
             _ if self.ahead >= FAIR => false,
             _ => !self.talks.contains_key(&(message.src, message.dst)),
         }
@@ -108,7 +110,7 @@ fn size(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mitogen_wire::Encoding;
+    use mitogen_wire::{Encoding, Handle};
 
     fn message(src: u32, dst: u32, handle: Handle, len: usize) -> Message {
         Message::new(ContextId(src), ContextId(dst), handle).with_payload(Encoding::Raw, vec![0; len])
@@ -147,6 +149,11 @@ mod tests {
         let last_words = message(9, 0, Handle(1001), 100_000);
         let lost = message(2, 1, Handle::DEL_ROUTE, 1);
         assert_eq!(order(&[last_words, lost]), [0, 1]);
+        // Whose an id is comes before the one it is given to can announce it.
+        let bulk = message(0, 1, Handle::LOAD_MODULE, 100_000);
+        let grant = message(0, 1, Grant::HANDLE, 9);
+        let given = message(0, 3, Handle(1001), 10);
+        assert_eq!(order(&[bulk, grant, given]), [1, 2, 0]);
     }
 
     #[test]

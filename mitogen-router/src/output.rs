@@ -46,11 +46,11 @@ pub enum Output {
         /// The neighbour that led to it.
         via: ContextId,
     },
-    /// A neighbour announces that it will close its link and live on: its process is not to be
-    /// ended when that happens. It was answered.
+    /// A context announces that it will close the link to its parent and live on. If it is a neighbour
+    /// its process is not to be ended when that happens, and it was answered.
     Detaching {
-        /// The neighbour.
-        link: ContextId,
+        /// The context.
+        context: ContextId,
     },
     /// A neighbour sent something that it may not send, or that cannot be read. It was dropped.
     Rejected {

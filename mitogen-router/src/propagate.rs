@@ -9,10 +9,9 @@
 //! ```
 
 use crate::admit::Admitted;
-use crate::ids::{BLOCK_LEN, BLOCKS_PER_LINK};
 use crate::output::{Closed, Output, Rejection};
 use crate::router::Router;
-use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute};
+use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute, Grant};
 use mitogen_wire::pickle::{self, MAX_CONTEXT_NAME_CHARS};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value};
 use std::collections::BTreeSet;
@@ -23,7 +22,7 @@ const ROUTES_PER_LINK: usize = 1 << 16;
 impl Router {
     pub(crate) fn serves(&self, handle: Handle) -> bool {
         match handle {
-            AddRoute::HANDLE | DelRoute::HANDLE | Handle::DETACHING => true,
+            AddRoute::HANDLE | DelRoute::HANDLE | Grant::HANDLE | Handle::DETACHING => true,
             AllocateId::HANDLE => self.ids.is_some(),
             _ => false,
         }
@@ -43,32 +42,11 @@ impl Router {
             }
             AddRoute::HANDLE => self.serve_add_route(link, message),
             DelRoute::HANDLE => self.serve_del_route(link, message),
+            Grant::HANDLE => self.serve_grant(link, message),
             _ => self.serve_detaching(link, message),
         };
         if let Err(why) = result {
             self.reject(link, message, why);
-        }
-    }
-
-    fn serve_ids(&mut self, link: ContextId, admitted: &Admitted) -> Result<(), Rejection> {
-        AllocateId::decode(admitted.message())?;
-        let owner = admitted.message().src;
-        let blocks = self.links.get_mut(&link).map(|link| &mut link.blocks);
-        let below_limit = blocks.is_some_and(|blocks| {
-            *blocks = blocks.saturating_add(1);
-            *blocks <= BLOCKS_PER_LINK
-        });
-        let ids = self.ids.as_mut().filter(|_| below_limit);
-        let block = ids.and_then(|ids| ids.take_block(owner, BLOCK_LEN).ok());
-        match block.and_then(|block| block.encode().ok()) {
-            Some(body) => {
-                self.reply(admitted.message(), body);
-                Ok(())
-            }
-            None => {
-                self.bounce(admitted, Dead::Other("no context ids are left".to_owned()));
-                Err(Rejection::TooManyIds)
-            }
         }
     }
 
@@ -85,20 +63,11 @@ impl Router {
         if routes >= ROUTES_PER_LINK {
             return Err(Rejection::TooManyRoutes { context: id, limit: ROUTES_PER_LINK });
         }
-        self.release_id(id);
+        self.end_birth(id);
         // Names go on: into logs, and into other contexts' pickles, which refuse longer ones.
         let name = name.map(|name| name.chars().take(MAX_CONTEXT_NAME_CHARS).collect());
         self.add_route(id, link, name);
         Ok(())
-    }
-
-    /// The controller knows whom it has given an id, and by which link he is reached. Others take a
-    /// child's word for it, because the controller will not.
-    fn may_announce(&self, link: ContextId, id: ContextId) -> bool {
-        match &self.ids {
-            None => true,
-            Some(ids) => ids.owner(id).is_some_and(|owner| self.table.known(owner) == Some(link)),
-        }
     }
 
     fn serve_del_route(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
@@ -120,16 +89,37 @@ impl Router {
         if Some(link) == self.table.parent() || message.is_dead() {
             return Err(Rejection::Forbidden);
         }
+        if !message.payload.is_empty() {
+            return self.serve_detaching_below(link, message);
+        }
         let first =
             self.links.get_mut(&link).is_some_and(|link| !std::mem::replace(&mut link.detached, true));
         if !first {
             return Err(Rejection::DetachedTwice);
         }
-        self.outputs.push_back(Output::Detaching { link });
+        self.tell_of_detaching(link);
         if let Ok(nothing) = pickle::write(&Value::None) {
             self.reply(message, (Encoding::Pickle, nothing));
         }
         Ok(())
+    }
+
+    /// A neighbour passes on that a context behind it will live on.
+    fn serve_detaching_below(&mut self, link: ContextId, message: &Message) -> Result<(), Rejection> {
+        let DelRoute { id } = DelRoute::decode(message)?;
+        if self.table.known(id) != Some(link) || id == link {
+            return Err(Rejection::UnknownRoute { context: id });
+        }
+        self.tell_of_detaching(id);
+        Ok(())
+    }
+
+    /// All above want to know that what will be lost was not.
+    fn tell_of_detaching(&mut self, id: ContextId) {
+        if let Some(parent) = self.table.parent() {
+            self.send(parent, Handle::DETACHING, DelRoute { id }.encode());
+        }
+        self.outputs.push_back(Output::Detaching { context: id });
     }
 
     pub(crate) fn add_route(&mut self, id: ContextId, via: ContextId, name: Option<String>) {
@@ -149,8 +139,10 @@ impl Router {
     /// that wrote to them, and to whoever waits for them here; never back to where it came from.
     pub(crate) fn lose(&mut self, via: ContextId, lost: &BTreeSet<ContextId>) {
         let parent = self.table.parent();
+        let births = self.grants.forget_owners(lost);
         if let Some(link) = self.links.get_mut(&via) {
             link.routes = link.routes.saturating_sub(lost.len());
+            link.births = link.births.saturating_sub(births);
         }
         for &id in lost {
             let mut hear: Vec<ContextId> = Vec::new();
@@ -164,10 +156,6 @@ impl Router {
                 self.send(link, DelRoute::HANDLE, DelRoute { id }.encode());
             }
             self.outputs.push_back(Output::RouteLost { context: id, via });
-            let births = self.ids.as_mut().map_or(0, |ids| ids.forget_owner(id));
-            if let Some(link) = self.links.get_mut(&via) {
-                link.births = link.births.saturating_sub(births);
-            }
             for handle in self.mailboxes.close_waiting_for(id) {
                 let reason = Closed::RespondentGone { context: id, via };
                 self.outputs.push_back(Output::Closed { handle, reason });

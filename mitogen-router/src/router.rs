@@ -9,7 +9,7 @@
 use crate::RouterError;
 use crate::admit::Admitted;
 use crate::egress::Egress;
-use crate::ids::Ids;
+use crate::ids::{Grants, Ids};
 use crate::mailbox::{Mailbox, Mailboxes, Verdict};
 use crate::output::{Closed, Output, Rejection};
 use crate::table::Table;
@@ -17,9 +17,6 @@ use bytes::Bytes;
 use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, DEFAULT_MAX_PAYLOAD, Encoding, Handle, Message, ReplyTo};
 use std::collections::{BTreeMap, VecDeque};
-
-/// How many contexts behind one link may be on their way into the world.
-const BIRTHS_PER_LINK: usize = 1 << 16;
 
 /// Who this context is, and what it permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +69,7 @@ pub struct Router {
     pub(crate) mailboxes: Mailboxes,
     /// Only the controller gives out ids.
     pub(crate) ids: Option<Ids>,
+    pub(crate) grants: Grants,
     unidirectional: bool,
     max_payload: usize,
     pub(crate) outputs: VecDeque<Output>,
@@ -106,6 +104,7 @@ impl Router {
             links: BTreeMap::new(),
             mailboxes: Mailboxes::new(),
             ids,
+            grants: Grants::default(),
             unidirectional: config.unidirectional,
             max_payload: config.max_payload,
             outputs: VecDeque::new(),
@@ -232,42 +231,6 @@ impl Router {
         self.mailboxes.open_credit(receiver)
     }
 
-    /// An id for a context that another one, the owner, is told to start: only from there can it be
-    /// announced.
-    ///
-    /// # Errors
-    /// As [`Router::allocate_id`]; [`RouterError::TooManyBirths`] when contexts behind the owner's
-    /// link were told to start very many others that have not come.
-    pub fn allocate_id_for(&mut self, owner: ContextId) -> Result<ContextId, RouterError> {
-        let ids = self.ids.as_mut().ok_or(RouterError::NotController)?;
-        let link = self.table.known(owner).and_then(|link| self.links.get_mut(&link));
-        let Some(link) = link.filter(|link| link.births < BIRTHS_PER_LINK) else {
-            return Err(RouterError::TooManyBirths { owner, limit: BIRTHS_PER_LINK });
-        };
-        let id = ids.take_for(owner)?;
-        link.births += 1;
-        Ok(id)
-    }
-
-    /// The context with this id, from [`Router::allocate_id_for`], will not come.
-    pub fn release_id(&mut self, id: ContextId) {
-        let owner = self.ids.as_mut().and_then(|ids| ids.forget_single(id));
-        let link = owner.and_then(|owner| self.table.known(owner));
-        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            link.births = link.births.saturating_sub(1);
-        }
-    }
-
-    /// An id for a context that this controller starts itself, and tells of with
-    /// [`Router::handle_link_up`]. Nobody can announce it.
-    ///
-    /// # Errors
-    /// [`RouterError::IdsExhausted`]; [`RouterError::NotController`] in any other context, which
-    /// asks the controller with [`AllocateId`](mitogen_wire::body::AllocateId).
-    pub fn allocate_id(&mut self) -> Result<ContextId, RouterError> {
-        self.ids.as_mut().ok_or(RouterError::NotController)?.take()
-    }
-
     // ---- what we answer -------------------------------------------------------------------
 
     /// The next thing to do, in order. Drain it after every input.
@@ -305,10 +268,12 @@ impl Router {
         self.dispatch(admitted);
     }
 
-    fn dispatch(&mut self, admitted: Admitted) {
-        // Whatever the limit is, what it did is told.
-        let notice = admitted.arrival().is_none() && admitted.message().is_dead();
-        if admitted.message().payload.len() > self.max_payload && !notice {
+    fn dispatch(&mut self, mut admitted: Admitted) {
+        if admitted.arrival().is_none() && admitted.message().is_dead() {
+            // Whatever the limit is, what it did is told, in so many words as it allows.
+            admitted.cut_payload(self.max_payload);
+        }
+        if admitted.message().payload.len() > self.max_payload {
             self.return_oversize(admitted);
         } else if admitted.message().dst == self.table.own() {
             self.deliver(admitted);

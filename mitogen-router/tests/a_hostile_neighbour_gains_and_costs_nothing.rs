@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use mitogen_router::{BLOCK_LEN, Closed, Config, LinkOptions, Output, Rejection, Router, RouterError};
-use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute, IdBlock};
+use mitogen_wire::body::{AddRoute, AllocateId, Dead, DelRoute, Grant, IdBlock};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 
 const US: ContextId = ContextId::CONTROLLER;
@@ -64,6 +64,80 @@ fn an_id_is_announced_only_from_where_it_was_given() {
         router.handle_message(link, add_route(link, coming));
         assert!(rejection(&outputs(&mut router)).is_some());
     }
+}
+
+/// A context between its parent (1) and two children (3, hostile, and 4), the latter with one of its own (40).
+fn middle() -> (Router, ContextId, ContextId) {
+    let (us, parent, hostile, good) = (ContextId(2), ContextId(1), ContextId(3), ContextId(4));
+    let mut router = Router::new(Config::child(us, vec![parent, ContextId::CONTROLLER]));
+    for link in [parent, hostile, good] {
+        router.handle_link_up(link, LinkOptions::default()).expect("a fresh id");
+    }
+    grant(&mut router, 40..41, good);
+    announce(&mut router, good, ContextId(40));
+    outputs(&mut router);
+    (router, hostile, good)
+}
+
+fn grant(router: &mut Router, ids: std::ops::Range<u32>, owner: ContextId) {
+    let grant = Grant { first: ContextId(ids.start), end: ContextId(ids.end), owner };
+    let message = Message::new(ContextId(1), router.id(), Grant::HANDLE).with_body(grant.encode());
+    router.handle_message(ContextId(1), message);
+}
+
+fn announce(router: &mut Router, link: ContextId, id: ContextId) {
+    let message = add_route(link, id);
+    router.handle_message(link, Message { dst: router.id(), ..message });
+}
+
+#[test]
+fn between_too_an_id_is_announced_only_from_where_it_was_given() {
+    let (mut router, hostile, good) = middle();
+    grant(&mut router, 50..60, good);
+    assert_eq!(outputs(&mut router), [], "the owner is the next one: it knows");
+    grant(&mut router, 70..71, ContextId(40));
+    let told = outputs(&mut router);
+    assert!(
+        matches!(&told[..], [Output::Transmit { link, message }] if *link == good && message.handle == Grant::HANDLE),
+        "{told:?}"
+    );
+    // What was given to others, to us, to nobody.
+    for id in [50, 59, 70, 60, 99] {
+        announce(&mut router, hostile, ContextId(id));
+        let found = outputs(&mut router);
+        assert_eq!(rejection(&found), Some(&Rejection::ForeignRoute { context: ContextId(id) }));
+    }
+    // Nor does it grant itself anything.
+    let forged = Grant { first: ContextId(99), end: ContextId(100), owner: hostile };
+    let forged = Message::new(hostile, router.id(), Grant::HANDLE).with_body(forged.encode());
+    router.handle_message(hostile, forged);
+    assert_eq!(rejection(&outputs(&mut router)), Some(&Rejection::Forbidden));
+    for id in [50, 59, 70] {
+        announce(&mut router, good, ContextId(id));
+        assert_eq!(outputs(&mut router).len(), 2, "it is passed on, and told");
+    }
+}
+
+#[test]
+fn between_too_what_will_not_come_and_what_its_owner_leaves_is_nobodys() {
+    let (mut router, _, good) = middle();
+    grant(&mut router, 70..71, ContextId(40));
+    grant(&mut router, 70..71, ContextId::CONTROLLER);
+    assert_eq!(outputs(&mut router).len(), 2, "both travel on");
+    announce(&mut router, good, ContextId(70));
+    assert!(rejection(&outputs(&mut router)).is_some());
+    grant(&mut router, 80..90, ContextId(40));
+    let gone =
+        Message::new(good, router.id(), DelRoute::HANDLE).with_body(DelRoute { id: ContextId(40) }.encode());
+    router.handle_message(good, gone);
+    outputs(&mut router);
+    announce(&mut router, good, ContextId(80));
+    assert!(rejection(&outputs(&mut router)).is_some());
+    // Too late.
+    grant(&mut router, 91..92, ContextId(40));
+    assert_eq!(outputs(&mut router), []);
+    announce(&mut router, good, ContextId(91));
+    assert!(rejection(&outputs(&mut router)).is_some());
 }
 
 #[test]

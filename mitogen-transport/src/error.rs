@@ -70,6 +70,17 @@ impl ConnectError {
         )
     }
 
+    /// Whether an ssh server hung up before it said who it is, as one does that has too many logins under way
+    /// (sshd's `MaxStartups`): nothing was asked and nothing refused, and a later attempt may succeed.
+    pub fn is_turned_away(&self) -> bool {
+        let sign = |line: &SeenLine| {
+            ["kex_exchange_identification: ", "ssh_exchange_identification: "]
+                .iter()
+                .any(|start| line.text.starts_with(start))
+        };
+        self.kind == FailureKind::Refused && self.last_lines.iter().any(sign)
+    }
+
     /// Whether the host's key is unknown, changed or revoked.
     pub fn is_host_key(&self) -> bool {
         use FailureKind::{HostKeyChanged, HostKeyRevoked, HostKeyUnknown};

@@ -71,6 +71,11 @@ fn try_spawn(plan: &BootPlan) -> io::Result<Spawned> {
     let mut command = Command::new(program);
     command.args(arguments);
     command.stdin(Stdio::from(child_in)).stdout(Stdio::from(child_out)).stderr(Stdio::from(child_err));
+    if std::env::var_os("PATH").is_none() {
+        // A shell without it has one of its own, by which it finds a Python that does not know it and hence not
+        // where it is itself.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    }
     for change in &plan.env {
         match change {
             EnvChange::Set(name, value) => command.env(name, value),

@@ -3,7 +3,9 @@
 mod framing;
 
 use framing::carrying;
-use mitogen_wire::body::{AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, Shutdown};
+use mitogen_wire::body::{
+    AddRoute, AllocateId, BodyError, Dead, DelRoute, ForwardLog, GetModule, Grant, Shutdown,
+};
 use mitogen_wire::pickle::MAX_CONTEXT_NAME_CHARS;
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use proptest::prelude::*;
@@ -81,6 +83,17 @@ fn a_route_without_an_id_is_malformed() {
     for payload in ["", ":", ":name", "-1", "+1", " 1", "1 ", "1_0", "0x1", "4294967296", "\u{661}"] {
         assert!(is_malformed(AddRoute::decode(&text(payload))), "{payload:?}");
         assert!(is_malformed(DelRoute::decode(&text(payload))), "{payload:?}");
+    }
+}
+
+#[test]
+fn a_grant_is_a_block_and_its_owner() {
+    let grant = Grant { first: ContextId(1000), end: ContextId(2000), owner: ContextId(7) };
+    assert_eq!(&grant.encode().1[..], b"1000:2000:7");
+    assert_eq!(Grant::decode(&text("1000:2000:7")), Ok(grant));
+    for payload in ["", "1", "1:2", "1:2:", "1:2:3:4", "2:1:3", "-1:2:3", "1:2:4294967296", "a:b:c", "1 :2:3"]
+    {
+        assert!(is_malformed(Grant::decode(&text(payload))), "{payload:?}");
     }
 }
 

@@ -5,6 +5,10 @@
 
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/many.rs"]
+mod many;
+#[path = "support/relay.rs"]
+mod relay;
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -23,7 +27,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: bench_subject SCENARIO COUNT PYTHON".into());
     };
     let count: usize = count.parse()?;
-    if let Some(samples) = files::run(scenario, count, python).await {
+    let mut told = relay::run(scenario, count);
+    if told.is_none() {
+        told = files::run(scenario, count, python).await;
+    }
+    if let Some(samples) = told {
         println!("{}", serde_json::json!({ "samples": samples? }));
         return Ok(());
     }
@@ -37,6 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "hops-4" => hops(&router, 4, count, python).await?,
         "scatter" => scatter(&router, count, python).await?,
         "many" => many(&router, count, python).await?,
+        "many-idle" => many::idle(&router, count, python).await?,
         "rss" => memory(&router, count, python, "Rss").await?,
         "pss" => memory(&router, count, python, "Pss").await?,
         "shutdown" => shutdown(&router, count, python).await?,

@@ -5,9 +5,15 @@ use crate::hub::Reply;
 use crate::info::ContextInfo;
 use crate::shared::Shared;
 use bytes::Bytes;
+use mitogen_router::Closed;
+use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, Encoding, Handle};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long a context gets to become able to end an attempt.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An attempt under way. Dropped before it is finished, it sees to it that nothing comes of it.
 pub(crate) struct Attempt {
@@ -47,8 +53,23 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some(reply) = self.reply {
-            self.shared.apply(|hub| hub.abandon(self.id, reply));
+        let Some(reply) = self.reply else { return };
+        let told = self.shared.apply(|hub| hub.abandon(self.id, reply));
+        // Without a runtime nobody hears of it; the context is shut down when it is born.
+        if let (Some(told), Ok(runtime)) = (told, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(insist(Arc::clone(&self.shared), self.id, told));
+        }
+    }
+}
+
+/// Asks again for the end of an attempt as long as the context that makes it does not know how: its
+/// parent half is on its way.
+async fn insist(shared: Arc<Shared>, id: ContextId, mut told: oneshot::Receiver<Reply>) {
+    while let Ok(Reply::Closed(Closed::Dead { reason: Dead::InvalidHandle, .. })) = told.await {
+        tokio::time::sleep(PAUSE).await;
+        match shared.apply(|hub| hub.cancel(id)) {
+            Some(again) => told = again,
+            None => return,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, RemoteError};
 use crate::hub::Reply;
-use crate::info::{CALLS, ContextInfo};
+use crate::info::{CallGuard, ContextInfo};
 use crate::shared::Shared;
 use bytes::Bytes;
 use mitogen_router::Closed;
@@ -174,6 +174,7 @@ struct Waiting {
     deadline: Option<(Instant, Duration)>,
     /// Made by the first poll that has to wait.
     alarm: Option<Pin<Box<Sleep>>>,
+    _place: CallGuard,
 }
 
 impl<T> PendingCall<T> {
@@ -240,11 +241,17 @@ impl Waiting {
         body: (Encoding, Bytes),
         deadline: Option<(Instant, Duration)>,
     ) -> Result<Waiting, Error> {
-        if !context.info.begin_call() {
-            return Err(Error::TooManyCalls { context: context.info.label(), limit: CALLS });
-        }
+        let place = context.info.begin_call(body.1.len())?;
         let (reply, receiver) = context.shared.request(context.id(), handle, body);
-        Ok(Waiting { context: context.clone(), name, reply: Some(reply), receiver, deadline, alarm: None })
+        Ok(Waiting {
+            context: context.clone(),
+            name,
+            reply: Some(reply),
+            receiver,
+            deadline,
+            alarm: None,
+            _place: place,
+        })
     }
 
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<Message, Error>> {
@@ -278,7 +285,6 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.context.info.end_call();
         if let Some(reply) = self.reply {
             self.context.shared.forget(reply);
         }

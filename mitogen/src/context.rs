@@ -3,7 +3,7 @@
 use crate::call::{Call, PendingCall};
 use crate::chain::CallChain;
 use crate::error::Error;
-use crate::exec::{Command, Output};
+use crate::exec::{Command, Output, Running};
 use crate::info::ContextInfo;
 use crate::sender::{Address, Sender};
 use crate::shared::Shared;
@@ -161,6 +161,27 @@ impl Context {
     /// As [`Context::call`]; a program that does not exist is an [`Error::Call`].
     pub async fn exec(&self, command: Command) -> Result<Output, Error> {
         crate::exec::run(self, command).await
+    }
+
+    /// Starts a command whose output is to be taken as it comes, in bounded memory, however much it is. A
+    /// command that reads takes [`Command::stdin`], as with [`Context::exec`].
+    ///
+    /// ```no_run
+    /// # async fn example(context: mitogen::Context) -> Result<(), mitogen::Error> {
+    /// use mitogen::{Command, Printed};
+    /// let mut running = context.spawn(Command::new("journalctl").arg("-f"))?;
+    /// while let Some(printed) = running.next().await? {
+    ///     if let Printed::Stdout(bytes) = printed {
+    ///         println!("{}", String::from_utf8_lossy(&bytes));
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Closed`]. All else comes out of [`Running::next`].
+    pub fn spawn(&self, command: Command) -> Result<Running, Error> {
+        Running::start(self, command)
     }
 
     /// Measures one call of a trivial function, there and back.

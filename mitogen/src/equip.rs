@@ -9,8 +9,15 @@ use mitogen_wire::{Encoding, Handle};
 
 /// The agent's parent half, in the order in which its parts are imported. Asked for one after the other
 /// they would cost a round trip each.
-const PARTS: [&str; 5] =
-    ["mitogen.spawn", "mitogen.loop", "mitogen.tree", "mitogen.stream", "mitogen.handshake"];
+const PARTS: [&str; 7] = [
+    "mitogen.spawn",
+    "mitogen.loop",
+    "mitogen.tree",
+    "mitogen.library",
+    "mitogen.handshake",
+    "mitogen.stream",
+    "mitogen.tool",
+];
 
 /// Sends a context the modules that it will import with its first plan; once.
 ///

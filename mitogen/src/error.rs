@@ -54,6 +54,16 @@ pub enum Error {
         limit: usize,
     },
 
+    /// The calls of one context that are waited for are too large together. Await some of them first, or
+    /// send what is large as a file.
+    #[error("calls of {context} are waiting for their answers that take more than {limit} bytes together")]
+    CallsTooLarge {
+        /// Which context.
+        context: ContextLabel,
+        /// How many bytes they may take.
+        limit: usize,
+    },
+
     /// The message was refused on its way: no such receiver, forbidden, too large for the far end...
     #[error("{context} refused the message: {reason}")]
     Refused {

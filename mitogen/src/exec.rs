@@ -1,16 +1,22 @@
 //! Commands run in a context, without a call of one's own.
 
+use crate::receiver::Receiver;
 use crate::upstream::package::PROCESS;
-use crate::{Call, Context, Error};
+use crate::{Call, Context, Error, PendingCall};
 use bytes::Bytes;
-use mitogen_wire::Value;
+use mitogen_router::Access;
+use mitogen_router::credit::credit_handle;
+use mitogen_wire::body::Dead;
+use mitogen_wire::{Encoding, Handle, Value};
+use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
-/// A command to be run in a context: [`Context::exec`](crate::Context::exec).
+/// A command to be run in a context: [`Context::exec`](crate::Context::exec) gathers its output, which
+/// then has to fit in memory on both sides, and in one message; [`Context::spawn`](crate::Context::spawn)
+/// hands it over as it comes.
 ///
-/// It gets what [`Command::stdin`] holds on its standard input (nothing, by default), and its whole
-/// output is gathered; use it for commands whose output fits in memory on both sides, and in one
-/// message.
+/// It gets what [`Command::stdin`] holds on its standard input (nothing, by default).
 #[derive(Clone, Debug)]
 pub struct Command {
     pub(crate) what: What,
@@ -63,7 +69,8 @@ impl Command {
     }
 
     /// How long the command's end is waited for. When the time is up the caller gets
-    /// [`Error::Timeout`](crate::Error::Timeout); the command itself is left running.
+    /// [`Error::Timeout`](crate::Error::Timeout). What `exec` started is left running; what `spawn` started
+    /// ends with its [`Running`].
     #[must_use]
     pub fn timeout(mut self, after: Duration) -> Command {
         self.timeout = Some(after);
@@ -90,27 +97,163 @@ impl Output {
     }
 }
 
-/// Runs a command by a function of the agent that is sent when it is first needed.
-pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
-    let Command { what, stdin, timeout } = command;
-    let call = Call::new(match context.shared.upstream {
+/// A command that runs: [`Context::spawn`](crate::Context::spawn).
+///
+/// What it prints is to be taken by [`Running::next`]; when 1 MiB waits to be taken, it waits in its
+/// writing. Dropping this ends the command (SIGKILL, to it and its process group).
+pub struct Running {
+    context: Context,
+    receiver: Receiver,
+    /// `None` once it was answered.
+    call: Option<PendingCall<i32>>,
+    /// Where upstream's core runs it: all that it prints comes at its end.
+    gathering: Option<PendingCall<Value>>,
+    gathered: VecDeque<Printed>,
+    status: Option<i32>,
+    /// Where the far side hears that nobody listens any more; known with the first message.
+    ear: Option<Handle>,
+}
+
+/// A piece of what a command printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// On standard output.
+    Stdout(Bytes),
+    /// On standard error.
+    Stderr(Bytes),
+}
+
+impl Printed {
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Printed::Stdout(bytes) | Printed::Stderr(bytes) => bytes,
+        }
+    }
+}
+
+impl Running {
+    pub(crate) fn start(context: &Context, command: Command) -> Result<Running, Error> {
+        let receiver = Receiver::open(&context.shared, None, Access::Anyone)?;
+        let (context, gathered) = (context.clone(), VecDeque::new());
+        let (call, gathering) = match context.shared.upstream {
+            None => {
+                let call = command.call("mitogen.process.stream").arg(receiver.handle().0);
+                (Some(context.start(call)), None)
+            }
+            Some(_) => (None, Some(context.start(command.call(&function(&context))))),
+        };
+        Ok(Running { context, receiver, call, gathering, gathered, status: None, ear: None })
+    }
+
+    /// What it prints next; `None` when it has ended and all was taken. The two streams come each in its own
+    /// order. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`Context::exec`](crate::Context::exec); [`Error::Timeout`](crate::Error::Timeout) when it has not
+    /// ended in time. Behind an error nothing comes.
+    pub async fn next(&mut self) -> Result<Option<Printed>, Error> {
+        if let Some(call) = &mut self.gathering {
+            let answer = call.await;
+            self.gathering = None;
+            let Output { status, stdout, stderr } = read(&answer?)?;
+            self.status = Some(status);
+            let pieces = [Printed::Stdout(stdout), Printed::Stderr(stderr)];
+            self.gathered.extend(pieces.into_iter().filter(|piece| !piece.bytes().is_empty()));
+        }
+        if let Some(piece) = self.gathered.pop_front() {
+            return Ok(Some(piece));
+        }
+        loop {
+            let incoming = match &mut self.call {
+                None if self.receiver.waits() => self.receiver.next().await?,
+                None => return Ok(None),
+                Some(call) => tokio::select! {
+                    // What it printed comes ahead of its status, and of whatever ends the call.
+                    biased;
+                    incoming = self.receiver.next() => incoming?,
+                    status = call => {
+                        self.call = None;
+                        self.status = Some(status?);
+                        continue;
+                    }
+                },
+            };
+            let (_, message) = incoming.into_parts();
+            // Nobody else's business.
+            if message.src != self.context.id() || message.encoding != Encoding::Raw {
+                continue;
+            }
+            self.ear = self.ear.or(credit_handle(&message));
+            let mut bytes = message.payload;
+            if bytes.len() > 1 {
+                match bytes.split_to(1)[0] {
+                    b'1' => return Ok(Some(Printed::Stdout(bytes))),
+                    b'2' => return Ok(Some(Printed::Stderr(bytes))),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Its exit status, once [`Running::next`] has said that it has ended; below zero, the number of the
+    /// signal that ended it.
+    pub fn status(&self) -> Option<i32> {
+        self.status
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (None, Some(ear)) = (self.status, self.ear) {
+            self.context.shared.send_dead(self.context.id(), ear, &Dead::ReceiverClosed);
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("context", &self.context).field("status", &self.status).finish()
+    }
+}
+
+impl Command {
+    /// The call of a function of the agent, in a module that is sent when it is first needed.
+    fn call(self, function: &str) -> Call {
+        let call = Call::new(function);
+        let call = match self.what {
+            What::Argv(argv) => call.arg(argv).arg(false),
+            What::Shell(text) => call.arg(text).arg(true),
+        }
+        .arg_value(Value::Bytes(self.stdin));
+        match self.timeout {
+            Some(after) => call.timeout(after),
+            None => call,
+        }
+    }
+}
+
+/// What runs a command and gathers its output.
+fn function(context: &Context) -> String {
+    match context.shared.upstream {
         None => "mitogen.process.run".to_owned(),
         Some(_) => format!("{PROCESS}.run"),
-    });
-    let mut call = match what {
-        What::Argv(argv) => call.arg(argv).arg(false),
-        What::Shell(text) => call.arg(text).arg(true),
     }
-    .arg_value(Value::Bytes(stdin));
-    if let Some(after) = timeout {
-        call = call.timeout(after);
-    }
-    let answer: Value = context.start(call).await?;
-    let Value::Tuple(fields) = &answer else { return Err(unexpected(&answer)) };
-    let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(&answer)) };
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<Output, Error> {
+    let function = function(context);
+    let answer: Value = context.start(command.call(&function)).await?;
+    read(&answer)
+}
+
+/// What a command left behind, from the answer of the function that ran it.
+fn read(answer: &Value) -> Result<Output, Error> {
+    let Value::Tuple(fields) = answer else { return Err(unexpected(answer)) };
+    let [status, stdout, stderr] = fields.as_slice() else { return Err(unexpected(answer)) };
     match (status.as_i64().and_then(|status| i32::try_from(status).ok()), bytes(stdout), bytes(stderr)) {
         (Some(status), Some(stdout), Some(stderr)) => Ok(Output { status, stdout, stderr }),
-        _ => Err(unexpected(&answer)),
+        _ => Err(unexpected(answer)),
     }
 }
 

@@ -8,7 +8,12 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// How many calls of one context may be waited for. Each takes some memory here and there.
-pub(crate) const CALLS: usize = 1 << 16;
+const CALLS: usize = 1 << 16;
+/// How many bytes the messages of those calls may have together, unless one alone has more. It is above
+/// what may wait for a link: a context that does not read at all is told apart from one that is busy.
+const CALL_BYTES: usize = 512 << 20;
+/// What a call takes besides its message, in bytes.
+const CALL_OVERHEAD: usize = 64;
 
 /// One context's place in the tree, and its end.
 pub(crate) struct ContextInfo {
@@ -22,6 +27,8 @@ pub(crate) struct ContextInfo {
     pub(crate) dialect: Dialect,
     /// How many calls it has not answered yet.
     calls: AtomicUsize,
+    /// How many bytes their messages have.
+    call_bytes: AtomicUsize,
     /// Set once, before anything that waits for this context is told.
     lost: OnceLock<LostReason>,
     /// Whether its end was asked for.
@@ -32,6 +39,19 @@ pub(crate) struct ContextInfo {
     equipped: AtomicBool,
     /// Becomes true when it is gone: its link closed and its process reaped, here or by its parent.
     ended: watch::Sender<bool>,
+}
+
+/// The place of a call among those of a context that are waited for.
+pub(crate) struct CallGuard {
+    info: Arc<ContextInfo>,
+    weight: usize,
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        self.info.calls.fetch_sub(1, Ordering::Relaxed);
+        self.info.call_bytes.fetch_sub(self.weight, Ordering::Relaxed);
+    }
 }
 
 impl ContextInfo {
@@ -48,6 +68,7 @@ impl ContextInfo {
             dialect: parent.as_ref().map(|parent| parent.dialect).unwrap_or_default(),
             parent,
             calls: AtomicUsize::new(0),
+            call_bytes: AtomicUsize::new(0),
             lost: OnceLock::new(),
             shutting_down: AtomicBool::new(false),
             detached: AtomicBool::new(false),
@@ -85,17 +106,25 @@ impl ContextInfo {
         ContextLabel { id: self.id, name: Arc::clone(&self.name) }
     }
 
-    /// A call begins, unless too many are waited for already; says whether it does.
-    pub(crate) fn begin_call(&self) -> bool {
-        let begins = self.calls.fetch_add(1, Ordering::Relaxed) < CALLS;
-        if !begins {
-            self.end_call();
+    /// A call begins whose message has so many bytes. Its place is taken until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`Error::TooManyCalls`], [`Error::CallsTooLarge`]. The calls of a lost context wait for nothing.
+    pub(crate) fn begin_call(self: &Arc<Self>, length: usize) -> Result<CallGuard, Error> {
+        let weight = length + CALL_OVERHEAD;
+        let guard = CallGuard { info: Arc::clone(self), weight };
+        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        let weight_before = self.call_bytes.fetch_add(weight, Ordering::Relaxed);
+        if self.lost.get().is_some() {
+            return Ok(guard);
         }
-        begins
-    }
-
-    pub(crate) fn end_call(&self) {
-        self.calls.fetch_sub(1, Ordering::Relaxed);
+        if before >= CALLS {
+            return Err(Error::TooManyCalls { context: self.label(), limit: CALLS });
+        }
+        if weight_before > 0 && weight_before + weight > CALL_BYTES {
+            return Err(Error::CallsTooLarge { context: self.label(), limit: CALL_BYTES });
+        }
+        Ok(guard)
     }
 
     /// Its end is asked for; says whether that is news.
@@ -164,5 +193,27 @@ impl ContextInfo {
             }
             (reason, _) => (&self.hop, reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_are_waited_for_are_bounded_by_their_bytes_too() {
+        let info = Arc::new(ContextInfo::new(ContextId(1), "c".into(), "local".to_owned(), None));
+        let huge = info.begin_call(CALL_BYTES * 2).expect("one alone may have any length");
+        assert!(matches!(info.begin_call(0), Err(Error::CallsTooLarge { .. })));
+        drop(huge);
+        let half = info.begin_call(CALL_BYTES / 2).expect("there is room");
+        assert!(matches!(info.begin_call(CALL_BYTES / 2), Err(Error::CallsTooLarge { .. })));
+        let rest =
+            info.begin_call(CALL_BYTES / 2 - 2 * CALL_OVERHEAD).expect("what was refused took no room");
+        info.lose(|| LostReason::Disconnected);
+        info.begin_call(1).expect("it is told of the loss");
+        drop((half, rest));
+        assert_eq!(info.call_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(info.calls.load(Ordering::Relaxed), 0);
     }
 }

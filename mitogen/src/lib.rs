@@ -34,7 +34,7 @@
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
 //! | Python programs that use this router | [`Router::listen`], [`Listener`], [`ListenerEvent`], [`Client`] |
-//! | run commands | [`Command`], [`Output`] |
+//! | run commands | [`Command`], [`Output`], [`Running`], [`Printed`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
 //!
@@ -93,7 +93,7 @@ pub use channel::Channel;
 pub use context::{Context, ContextRef};
 pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
-pub use exec::{Command, Output};
+pub use exec::{Command, Output, Printed, Running};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
 pub use listen::{Client, ListenOptions, Listener, ListenerEvent, ListenerEvents, Refusal};
 pub use mitogen_router::Access;

@@ -4,10 +4,10 @@
 use crate::context::Context;
 use crate::error::{Error, LostReason};
 use crate::info::ContextInfo;
+use crate::listen::Age;
 use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
-use crate::upstream::dialect::Age;
 use mitogen_bootstrap::{BootConfig, Preamble};
 use mitogen_importer::Dialect;
 use mitogen_router::Outbox;

@@ -101,6 +101,11 @@ impl Receiver {
         Sender::new(&self.shared, Address { context: ContextId::CONTROLLER, handle: self.handle })
     }
 
+    /// Whether a message has come that was not taken.
+    pub(crate) fn waits(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
     /// The next message. Cancel-safe: a dropped future takes none away.
     ///
     /// # Errors

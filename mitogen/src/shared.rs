@@ -199,8 +199,8 @@ impl Shared {
         self.lock().stats(link)
     }
 
-    pub(crate) fn note_modules(&self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
-        self.apply(|hub| hub.note_modules(link, modules, messages, bytes));
+    pub(crate) fn note_modules(&self, link: ContextId, more: &LinkStats) {
+        self.apply(|hub| hub.note_modules(link, more));
     }
 
     /// A context's name, for the log.

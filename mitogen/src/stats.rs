@@ -1,5 +1,7 @@
 //! What went by a link.
 
+use std::time::Duration;
+
 /// Counters of one link, from its birth on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,4 +22,6 @@ pub struct LinkStats {
     pub module_messages: u64,
     /// The bytes of these messages' bodies.
     pub module_bytes: u64,
+    /// How long this side was at work on them: finding, scanning, compressing.
+    pub module_time: Duration,
 }

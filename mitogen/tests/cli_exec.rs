@@ -3,9 +3,13 @@
 
 mod cli_support;
 
-use cli_support::{command, finish, mitogen};
+use cli_support::{command, eventually, finish, mitogen};
 use serde_json::json;
-use std::io::{Seek, Write};
+use std::{
+    io::{BufRead, BufReader, Seek, Write},
+    process::Stdio,
+    time::Duration,
+};
 
 #[test]
 fn both_streams_and_the_status_come_back() {
@@ -61,7 +65,11 @@ fn lines_of_several_targets_carry_their_names() {
     let run =
         mitogen(["-t", "local", "-t", "local", "exec", "--shell", "echo a; printf b; echo c >&2; exit 5"]);
     assert_eq!(run.status, 1, "{run:?}");
-    assert_eq!(run.stdout, "local: a\nlocal: b\n".repeat(2));
+    // In the order in which they came; each target's own are in theirs.
+    let mut lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!((lines[0], lines[3]), ("local: a", "local: b"), "{run:?}");
+    lines.sort_unstable();
+    assert_eq!(lines, ["local: a", "local: a", "local: b", "local: b"]);
     assert!(run.stderr.contains("local: c\n") && run.stderr.contains("status 5"), "{run:?}");
 }
 
@@ -92,4 +100,56 @@ fn a_command_reads_what_it_is_given_and_nothing_else() {
         assert_eq!(run.status, 2, "{run:?}");
         assert!(run.stderr.contains(told), "{run:?}");
     }
+}
+
+#[test]
+fn output_is_shown_as_it_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let flag = directory.path().join("go").display().to_string();
+    let script = format!("echo one; while ! [ -e {flag} ]; do sleep .01; done; printf two");
+    for (targets, names) in [
+        (&["-t", "local"][..], ["", ""]),
+        (&["-t", "local?name=a", "-t", "local?name=b"], ["local?name=a: ", "\n"]),
+    ] {
+        let _ = std::fs::remove_file(&flag);
+        let mut child = command(targets.iter().copied().chain(["exec", "--shell", &script]))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        assert!(first.ends_with("one\n"), "{first}");
+        assert!(child.try_wait().unwrap().is_none(), "it waits for us");
+        std::fs::write(&flag, "").unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut lines, &mut rest).unwrap();
+        assert!(rest.ends_with(&format!("two{}", names[1])), "{rest}");
+        assert!((first + &rest).contains(&format!("{}one\n", names[0])));
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command() {
+    let mut child = command(["exec", "yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "y\n");
+    let run = finish(child.wait_with_output().unwrap());
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{run:?}");
+}
+
+#[test]
+fn an_interrupt_is_heard_while_nobody_reads() {
+    let mut child = command(["exec", "--shell", "echo $$; exec yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut pid = String::new();
+    lines.read_line(&mut pid).unwrap();
+    let signal = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let status = eventually("the end", Duration::from_secs(20), || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(130));
+    let proc = std::path::Path::new("/proc").join(pid.trim());
+    eventually("the end of the remote command", Duration::from_secs(20), || (!proc.exists()).then_some(()));
 }

@@ -27,7 +27,7 @@ fn few_descriptors_make_it_slower_and_nothing_else() {
 fn no_variable_of_pythons_own_and_no_chatty_module_is_in_the_way() {
     let directory = tempfile::tempdir().unwrap();
     let noise = "import sys\n\
-                 sys.stdout.write('noise EC0\\nEC9 and EC1 and xEC2 \\n' * 50)\n\
+                 sys.stdout.write('noise EC0\\nEC9\\nEC1\\nin EC2\\n' * 50)\n\
                  sys.stdout.flush()\n\
                  sys.stderr.write('noise on stderr\\n')\n";
     for name in ["sitecustomize.py", "usercustomize.py", "startup.py"] {
@@ -69,6 +69,10 @@ fn an_interpreter_that_its_environment_breaks_is_told_from_one_that_is_not_there
     let error = &run.result()["error"];
     assert_eq!(error["kind"], "connect", "{run:?}");
     assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("PYTHONHOME")), "{run:?}");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("sitecustomize.py"), "raise SystemExit(3)").unwrap();
+    let run = finish(command(["call", "os.getpid"]).env("PYTHONPATH", directory.path()).output().unwrap());
+    assert!(run.status == 4 && run.stderr.contains("try: the interpreter ends while it starts"), "{run:?}");
 }
 
 #[test]
@@ -87,5 +91,11 @@ fn an_empty_environment_is_enough() {
     let mut bare = Command::new(program);
     bare.args(["call", "operator.add", "1", "2"]).env_clear().env("PATH", path).stdin(Stdio::null());
     assert_eq!(finish(bare.output().unwrap()).ok(), "3\n");
+    // Without it the shell has one of its own, which Python does not know.
+    if ["/bin/python3", "/usr/bin/python3"].iter().any(|path| std::path::Path::new(path).exists()) {
+        assert_eq!(finish(bare.env_remove("PATH").output().unwrap()).ok(), "3\n");
+    } else {
+        eprintln!("SKIPPED an_empty_environment_is_enough: no python3 where every shell looks");
+    }
     assert_eq!(mitogen(["call", "operator.add", "1", "2"]).ok(), "3\n");
 }

@@ -52,6 +52,28 @@ fn hops_of_every_account_tool() {
 }
 
 #[test]
+fn the_nightly_billing_runs() {
+    let Some(bed) = testbed("the_nightly_billing_runs") else { return };
+    let facts = fs::read_to_string(bed.join("env")).expect("the testbed's facts");
+    let Some(podman) = facts.lines().find_map(|line| line.strip_prefix("MITOGEN_TESTBED_PODMAN=")) else {
+        return eprintln!("skipped: optional here: this machine starts no containers by podman");
+    };
+    let (config, password) = (ssh_config(&bed).display().to_string(), secret_file("pw-tb_sudopw"));
+    let password = password.path().display().to_string();
+    let podman = podman.trim_matches('\'').replace('/', "%2F");
+    // The jump host has a key; the host behind it is asked for by its password.
+    let target = format!("ssh:tb_bash/ssh:tb_sudopw/sudo:root/podman:tb?podman_path={podman}");
+    let options =
+        ["-F", &config, "--password-file", &password, "--become-password-file", &password, "-t", &target];
+    let billing = "echo billed by $(hostname) for $(id -un)";
+    let run = mitogen(options.into_iter().chain(["exec", "--shell", billing]));
+    assert_eq!((run.status, run.stdout.as_str()), (0, "billed by tb-podman for root\n"), "{run:?}");
+    let tree = mitogen(options.into_iter().chain(["tree"]));
+    let depths: Vec<usize> = tree.stdout.lines().map(|line| line.len() - line.trim_start().len()).collect();
+    assert_eq!(depths, [0, 2, 4, 6], "{tree:?}");
+}
+
+#[test]
 fn the_doctor_shows_what_sudoers_may_say() {
     let Some(bed) = testbed("the_doctor_shows_what_sudoers_may_say") else { return };
     let config = ssh_config(&bed).display().to_string();

@@ -1,5 +1,7 @@
 //! `mitogen run` and `--path`: programs of the user's in contexts.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -41,6 +43,17 @@ fn a_program_runs_where_nothing_of_it_is() {
     assert!(err.contains("asked for __main__: it and 2 other modules sent"), "{err}");
     let output = mitogen(root.path(), &["run", "--path=lib", "program.py", "Tool.name"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "__main__");
+}
+
+#[test]
+fn a_program_runs_on_every_python() {
+    let root = program();
+    for python in common::interpreters() {
+        let python = python.to_string_lossy();
+        let args = ["--python", &python, "run", "--path", "lib", "program.py", "main", "20", "--kw", "y=1"];
+        let output = mitogen(root.path(), &args);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "42", "{output:?}");
+    }
 }
 
 #[test]

@@ -87,3 +87,34 @@ fn failures_of_several_targets_combine() {
     );
     assert_eq!(run.status, 5, "{run:?}");
 }
+
+/// A stand-in for ssh whose server has no room for the first logins, and then runs what it is given here.
+const CROWDED: &str = "#!/bin/sh
+for command; do :; done
+if mkdir \"$0.1\" 2>/dev/null || mkdir \"$0.2\" 2>/dev/null; then
+    echo 'kex_exchange_identification: read: Connection reset by peer' >&2
+    exit 255
+fi
+exec sh -c \"$command\"
+";
+
+#[test]
+fn a_server_that_has_no_room_yet_is_asked_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let tool = directory.path().join("ssh");
+    std::fs::write(&tool, CROWDED).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let target = format!("ssh:crowded?ssh_path={}", tool.display().to_string().replace('/', "%2F"));
+    let run = mitogen(["-v", "-t", &target, "call", "operator.add", "1", "2"]);
+    assert_eq!((run.status, run.stdout.as_str()), (0, "3\n"), "{run:?}");
+    assert_eq!(run.stderr.matches("turned away; once more").count(), 2, "{run:?}");
+    // Not for longer than a connection may take; and the error is that of the last attempt.
+    std::fs::write(
+        &tool,
+        "#!/bin/sh\necho 'kex_exchange_identification: read: Connection reset by peer' >&2; exit 255\n",
+    )
+    .unwrap();
+    let run = mitogen(["--connect-timeout", "0.9", "-t", &target, "call", "os.getpid"]);
+    assert!(run.status == 4 && run.stderr.contains("try: the server hung up"), "{run:?}");
+}

@@ -3,9 +3,10 @@
 
 mod common;
 
+use futures_util::future::join_all;
 use mitogen::{
-    Buildah, ConnectError, Context, Custom, Docker, Error, FailureKind, Lxc, Method, Phase, Podman, Router,
-    Setns, Ssh, Sudo,
+    Buildah, Command, ConnectError, Context, Custom, Docker, Error, FailureKind, HostKeys, Lxc, Method,
+    Phase, Podman, Router, Setns, Ssh, Sudo,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -195,6 +196,45 @@ fn children_of(pid: u32) -> Vec<u32> {
 fn hostname_of(pid: u32) -> bool {
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/uts")).ok();
     namespace(&pid.to_string()) != namespace("self")
+}
+
+/// What the front page of the original promises: a jump host, a host behind it, an account there, a container
+/// that only that account can reach, and a script run in it.
+#[tokio::test]
+async fn the_nightly_billing_runs() {
+    let Some(bed) = testbed("the_nightly_billing_runs", "PODMAN") else { return };
+    let router = router();
+    let bastion_host = Ssh::new("tb_bash").config(&bed["SSH_CONFIG"]);
+    let bastion_host = router.connect(bastion_host).await.expect("the jump host");
+    // With nothing that it could log in by but what we send: no key, no configuration.
+    let docker_host = Ssh::new("127.0.0.1")
+        .port(bed["SSH_PORT2"].parse().expect("a port"))
+        .user("tb_sudopw")
+        .password("pw-tb_sudopw")
+        .config("/dev/null")
+        .host_keys(HostKeys::Ignore);
+    let docker_host = bastion_host.connect(docker_host).await.expect("the host behind it");
+    let sudo_account = Sudo::new().user("root").password("pw-tb_sudopw");
+    let sudo_account = docker_host.connect(sudo_account).await.expect("the account");
+    let billing0 = Podman::new(&bed["CONTAINER"]).tool_path(&bed["PODMAN"]);
+    let internal_box = sudo_account.connect(billing0).await.expect("the container");
+
+    let users =
+        [&bastion_host, &docker_host, &sudo_account].map(|context| context.call("getpass.getuser", ()));
+    let users: Vec<String> = join_all(users).await.into_iter().map(|user| user.expect("a name")).collect();
+    assert_eq!(users, ["tb_bash", "tb_sudopw", "root"]);
+    assert_eq!(host(&internal_box).await, "tb-podman");
+    let () = internal_box.call("os.chdir", ("/tmp",)).await.expect("a directory");
+    let script =
+        "#!/usr/bin/env python3\nopen('/tmp/billed', 'w').write('%s' % __import__('platform').node())\n";
+    let install =
+        format!("cat > run-nightly-billing.py <<'END'\n{script}END\nchmod +x run-nightly-billing.py");
+    internal_box.exec(Command::new("sh").arg("-c").arg(install)).await.expect("a script");
+    let status: u32 = internal_box.call("os.system", ("./run-nightly-billing.py",)).await.expect("a status");
+    let billed = internal_box.exec(Command::new("cat").arg("billed")).await.expect("its trace");
+    assert_eq!((status, &billed.stdout[..]), (0, &b"tb-podman"[..]));
+    internal_box.exec(Command::new("rm").arg("billed").arg("run-nightly-billing.py")).await.expect("removed");
+    router.shutdown().await.expect("an orderly end");
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ async fn start_monitor(
     path: &Path,
 ) -> (Left, [u32; 2]) {
     let method = Local::new().python(python.to_string_lossy());
+    let mut events = router.events();
     let monitor = match parent {
         Some(parent) => parent.connect(method).await,
         None => router.connect(method).await,
@@ -78,13 +79,19 @@ async fn start_monitor(
     let pids = (Left(pid(&monitor).await), [pid(&children[0]).await, pid(&children[1]).await]);
     let call = Call::new("user.become_monitoring_master").arg(&children).arg(path.to_str());
     let lost = monitor.start::<Value>(call).await.expect_err("it leaves");
-    match (parent, lost) {
-        (None, Error::Lost { reason: LostReason::Detached, .. }) => {}
-        (Some(_), Error::Lost { .. }) => {}
-        (_, other) => panic!("{other:?}"),
-    }
+    // Wherever it was, and with all that is behind it.
+    assert!(matches!(lost, Error::Lost { reason: LostReason::Detached, .. }), "{lost:?}");
     let error = children[0].call::<Value>("os.getpid", ()).await.expect_err("no way leads there");
-    assert!(matches!(error, Error::Lost { .. }), "{error:?}");
+    assert!(matches!(error, Error::Lost { reason: LostReason::Detached, .. }), "{error:?}");
+    let mut left = Vec::new();
+    while left.len() < 3 {
+        if let mitogen::Event::Lost { context, reason } = events.next().await.expect("an event") {
+            assert!(matches!(reason, LostReason::Detached), "{context}: {reason:?}");
+            left.push(context.id);
+        }
+    }
+    left.sort();
+    assert_eq!(left, [monitor.id(), children[0].id(), children[1].id()]);
     pids
 }
 

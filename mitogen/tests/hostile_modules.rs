@@ -6,6 +6,8 @@ mod common;
 use common::interpreters;
 use mitogen::{Context, Error, Local, Router, Value};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PROBE: &str = "\
 import sys
@@ -26,6 +28,24 @@ def importer_of():
 def resource(package, name):
     content = [f for f in [getattr(h, '__self__', None) for h in sys.path_hooks] if hasattr(f, 'get_resource_reader')][0].resource(package, name)
     return content is not None and len(content)
+def flood(count, size):
+    # What an importer would never do.
+    import mitogen
+    from mitogen.core import Message
+    for number in range(count):
+        name = ('yy%d' % number) + 'x' * size
+        mitogen.econtext.parent.send(Message(handle=100, data=name.encode()))
+def ask_again(names):
+    failed = 0
+    for name in names:
+        try:
+            __import__(name)
+        except (ImportError, ValueError):
+            # Python 2 has a ValueError for a name that is too long.
+            failed += 1
+    return failed
+def long_name():
+    return ask_again(['q' * 10000000] * 2)
 def many(count):
     return len([i for i in range(count) if fetch('zz%d' % i)[0]])
 ";
@@ -145,6 +165,88 @@ async fn broken_sources_fail_as_they_do_at_home() {
                 "{function}: {kind}: {message}"
             );
         }
+        context.shutdown().await.expect("it ends");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_names_and_names_without_end_cost_nothing_lasting() {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path(), "probe.py", PROBE.as_bytes());
+    write(root.path(), "sound.py", b"def f():\n    return 8\n");
+    let router = Router::builder().module_path(root.path()).build().expect("a router");
+    let mut pythons = interpreters();
+    let oldest = pythons.swap_remove(0);
+    for python in [Some(oldest), pythons.pop()].into_iter().flatten() {
+        let context = common::connect(&router, &python).await;
+        let failed: i64 = context.call("probe.long_name", ()).await.expect("an answer");
+        assert_eq!(failed, 2, "{}", python.display());
+        // The second flood has names of ten million letters.
+        for (count, size) in [(5_000, 0), (2, 10_000_000)] {
+            let _: Value = context.call("probe.flood", (count, size)).await.expect("they are sent");
+        }
+        let stats = context.stats().expect("counters");
+        assert!(stats.modules_sent == 1, "{stats:?}");
+        let got: i64 = context.call("sound.f", ()).await.expect("all is well after that");
+        assert_eq!(got, 8);
+        context.shutdown().await.expect("it ends");
+    }
+}
+
+#[tokio::test]
+async fn what_vanishes_or_changes_is_what_it_is_when_it_is_read() {
+    let root = tempfile::tempdir().expect("a directory");
+    write(root.path(), "pack/__init__.py", b"");
+    for number in 0..20 {
+        write(root.path(), &format!("pack/m{number}.py"), b"def f():\n    return 1\n");
+    }
+    let router = Router::builder().module_path(root.path()).build().expect("a router");
+    let place = |name: &str| root.path().join("pack").join(name);
+    for python in interpreters().into_iter().rev().take(2) {
+        write(root.path(), "pack/m0.py", b"def f():\n    return 1\n");
+        let context = common::connect(&router, &python).await;
+        let one: i64 = context.call("pack.m0.f", ()).await.expect("the first");
+        assert_eq!(one, 1);
+        // The context knows these names, and they lead to something else by now.
+        for name in ["m1.py", "m2.py", "m3.py"] {
+            let _ = std::fs::remove_file(place(name));
+        }
+        std::fs::create_dir_all(place("m2.py")).expect("a directory");
+        rustix::fs::mkfifoat(rustix::fs::CWD, place("m3.py"), rustix::fs::Mode::RUSR).expect("a pipe");
+        write(root.path(), "pack/m4.py", b"def f():\n    return 400\n");
+        for function in ["pack.m1.f", "pack.m2.f", "pack.m3.f"] {
+            let (kind, message) = failure(&context, function).await;
+            assert!(
+                kind.ends_with("ImportError") || kind.ends_with("ModuleNotFoundError"),
+                "{function}: {kind}: {message}"
+            );
+        }
+        let changed: i64 = context.call("pack.m4.f", ()).await.expect("what is there now");
+        assert_eq!(changed, 400);
+
+        // One version or the other, never a mixture.
+        let stop = Arc::new(AtomicBool::new(false));
+        let (seen, folder) = (Arc::clone(&stop), root.path().to_owned());
+        let writer = std::thread::spawn(move || {
+            let mut version = 0;
+            while !seen.load(Ordering::Relaxed) {
+                version += 1;
+                let text = format!("def f():\n    return {}\n", [7, 7_000_000][version % 2]);
+                for number in 5..20 {
+                    write(&folder, "new", text.as_bytes());
+                    let old = folder.join(format!("pack/m{number}.py"));
+                    std::fs::rename(folder.join("new"), old).expect("it is replaced");
+                }
+            }
+        });
+        for number in 5..20 {
+            let function = format!("pack.m{number}.f");
+            let value: i64 = context.call(&function, ()).await.expect("a version");
+            assert!([1, 7, 7_000_000].contains(&value), "{value}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().expect("it ends");
+        std::fs::remove_dir(place("m2.py")).expect("it is removed");
         context.shutdown().await.expect("it ends");
     }
 }

@@ -339,7 +339,7 @@ async fn a_client_can_be_shown_out() {
 #[tokio::test]
 async fn a_process_of_another_user_is_refused_even_where_the_sockets_mode_lets_it_in() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("SKIPPED a_process_of_another_user_is_refused: only root can become another user");
+        return eprintln!("skipped: optional: only root can become another user");
     }
     let (directory, path) = place();
     let router = Router::new().unwrap();
@@ -351,7 +351,7 @@ async fn a_process_of_another_user_is_refused_even_where_the_sockets_mode_lets_i
                 try:\n s.sendall(b'\\0\\0\\0\\1')\n print(len(s.recv(12)))\nexcept OSError:\n print(0)\n";
     let Some(python) = ["/usr/bin/python3", "/usr/local/bin/python3"].iter().find(|p| Path::new(p).exists())
     else {
-        return eprintln!("SKIPPED a_process_of_another_user_is_refused: no Python that others can run");
+        return eprintln!("skipped: optional: no Python that others can run");
     };
     let mut command = std::process::Command::new(python);
     command.args(["-c", code]).arg(&path).uid(65534).gid(65534).current_dir("/");

@@ -197,6 +197,38 @@ async fn an_attempt_that_is_dropped_is_ended_where_it_is_made() {
     router.shutdown().await.expect("a shutdown");
 }
 
+/// Whether some attempt to start a context is under way there.
+const BUSY: &str = "not hasattr(__import__('mitogen').econtext.broker, 'births') \
+    or bool(__import__('mitogen').econtext.broker.births)";
+
+#[tokio::test]
+async fn an_attempt_that_is_dropped_before_its_context_can_have_children_is_ended() {
+    let router = Router::new().expect("a router");
+    for python in [interpreters().remove(0), interpreters().pop().expect("one")] {
+        let parent = common::connect(&router, &python).await;
+        let parent_pid = pid(&parent).await;
+        // Its plan has left, its end comes right behind.
+        tokio::select! {
+            biased;
+            result = parent.connect(Custom::new("sleep", ["300"])) => panic!("{result:?}"),
+            () = std::future::ready(()) => {}
+        }
+        let eval =
+            if python.to_string_lossy().contains("2.7") { "__builtin__:eval" } else { "builtins:eval" };
+        let start = Instant::now();
+        loop {
+            let busy: bool = parent.call(eval, (BUSY,)).await.expect("a truth");
+            let children = std::fs::read_to_string(format!("/proc/{parent_pid}/task/{parent_pid}/children"));
+            if !busy && children.is_ok_and(|children| children.trim().is_empty()) {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "the attempt goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    router.shutdown().await.expect("a shutdown");
+}
+
 #[tokio::test]
 async fn fifty_contexts_four_deep_come_and_go() {
     let router = Router::new().expect("a router");

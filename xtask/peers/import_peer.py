@@ -1,11 +1,10 @@
-"""Upstream Mitogen in the scenario `import`: MODULE PYTHON HOPS; a line of JSON for a cold and a warm import."""
+"""Upstream Mitogen in the scenario `import`: SCENARIO MODULE PYTHON...; a line of JSON for a cold and each warm import.
+
+Scenarios: `hops-1`; `hops-3`; `floor`, which imports the module here, from its sources, without Mitogen.
+"""
 import json
 import sys
 import time
-
-import mitogen.core
-import mitogen.master
-import mitogen.utils
 
 
 def work(name):
@@ -17,7 +16,17 @@ def nothing():
     return 1
 
 
-def main(name, python, hops):
+def floor(name):
+    sys.dont_write_bytecode = True
+    sys.pycache_prefix = '/nonexistent'
+    start = time.time()
+    __import__(name)
+    print(json.dumps({'state': 'floor', 'seconds': time.time() - start}))
+
+
+def main(hops, name, python):
+    import mitogen.master
+    # What the controller has not imported itself upstream does not send ahead.
     __import__(name)
     broker = mitogen.master.Broker()
     router = mitogen.master.Router(broker)
@@ -33,8 +42,8 @@ def main(name, python, hops):
             seconds = time.time() - start
             after = router.get_stats()
             took = dict((key, after[key] - before[key]) for key in after)
-            print(json.dumps({'state': state, 'seconds': round(seconds, 4), 'requests': took.get('get_module_count'),
-                              'modules': took.get('good_load_module_count'), 'bytes': took.get('good_load_module_size')}))
+            print(json.dumps({'state': state, 'seconds': seconds, 'requests': took['get_module_count'],
+                              'modules': took['good_load_module_count'], 'bytes': took['good_load_module_size']}))
             first.shutdown(wait=True)
     finally:
         broker.shutdown()
@@ -42,4 +51,7 @@ def main(name, python, hops):
 
 
 if __name__ == '__main__':
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1] == 'floor':
+        floor(sys.argv[2])
+    else:
+        main(int(sys.argv[1].split('-')[1]), sys.argv[2], sys.argv[3:])

@@ -6,7 +6,9 @@
 
 mod bench;
 mod fuzz;
+mod interop;
 mod interpreters;
+mod libraries;
 mod python;
 mod sh;
 mod size;
@@ -47,6 +49,8 @@ enum Command {
     Size(size::Args),
     /// Replay the committed fuzz corpora, or explore with libFuzzer
     Fuzz(fuzz::Args),
+    /// Play the scenarios with releases of upstream's, under every interpreter found
+    Interop(interop::Args),
     /// Measure speed and memory, alone or against the peers
     Bench(bench::Args),
 }
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Testbed(args) => testbed::run(&args),
         Command::Size(args) => size::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Interop(args) => interop::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -96,18 +96,30 @@ impl Steps {
     }
 }
 
+/// Who runs the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// `cargo test`: a closing line for each binary.
+    Libtest,
+    /// `cargo nextest`: one for all.
+    Nextest,
+}
+
 /// Adds up what cargo test and nextest print about their tests.
 ///
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; ...` (one line per binary) and
 /// `Summary [ 0.5s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped`.
-pub(crate) fn count_line(counts: &mut Counts, line: &str) {
-    let relevant = line.trim_start().starts_with("test result:")
-        || (line.contains("Summary [") && line.contains("run:"));
+pub(crate) fn count_line(runner: Runner, counts: &mut Counts, line: &str) {
+    // A failing test's own runner is shown by nextest, with its own closing line; that test is in the summary already.
+    let relevant = match runner {
+        Runner::Libtest => line.starts_with("test result:"),
+        Runner::Nextest => line.trim_start().starts_with("Summary [") && line.contains("run:"),
+    };
     if !relevant {
         return;
     }
     let text = line.rsplit(['.', ':']).next().unwrap_or_default();
-    let text = if line.contains("test result:") { line } else { text };
+    let text = if runner == Runner::Libtest { line } else { text };
     let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || ",;()".contains(c)).collect();
     let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
     for pair in words.windows(2) {
@@ -126,22 +138,41 @@ pub(crate) fn count_line(counts: &mut Counts, line: &str) {
 mod tests {
     use super::*;
 
-    fn counted(line: &str) -> Counts {
+    fn counted(runner: Runner, line: &str) -> Counts {
         let mut counts = Counts::default();
-        count_line(&mut counts, line);
+        count_line(runner, &mut counts, line);
         counts
     }
 
     #[test]
     fn closing_lines_of_both_runners_are_understood() {
         let c = counted(
+            Runner::Libtest,
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s",
         );
         assert_eq!(c, Counts { passed: 3, failed: 0, skipped: 1 });
-        let c = counted("     Summary [   0.512s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped");
+        let c = counted(
+            Runner::Nextest,
+            "     Summary [   0.512s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped",
+        );
         assert_eq!(c, Counts { passed: 11, failed: 1, skipped: 2 });
-        let c = counted("     Summary [  61.000s] 3/5 tests run: 1 passed, 1 timed out, 1 failed, 0 skipped");
+        let c = counted(
+            Runner::Nextest,
+            "     Summary [  61.000s] 3/5 tests run: 1 passed, 1 timed out, 1 failed, 0 skipped",
+        );
         assert_eq!(c, Counts { passed: 1, failed: 2, skipped: 0 });
-        assert_eq!(counted("3 passed the gate"), Counts::default());
+        assert_eq!(counted(Runner::Libtest, "3 passed the gate"), Counts::default());
+    }
+
+    #[test]
+    fn what_a_failing_test_printed_is_not_counted_again() {
+        for line in [
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored",
+            "test result: FAILED. 0 passed; 1 failed",
+        ] {
+            assert_eq!(counted(Runner::Nextest, line), Counts::default());
+        }
+        let indented = "    test result: FAILED. 0 passed; 1 failed; 0 ignored";
+        assert_eq!(counted(Runner::Libtest, indented), Counts::default());
     }
 }

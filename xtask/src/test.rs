@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::sh::{self, Result, fail};
-use crate::steps::{Counts, Steps, count_line};
+use crate::steps::{Counts, Runner, Steps, count_line};
 use crate::testbed::Testbed;
-use crate::{fuzz, python, size, skips, system, tidy};
+use crate::{fuzz, interop, libraries, python, size, skips, system, tidy};
 
 /// The options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -72,6 +72,13 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         agent(&root, &mut steps);
     }
     if args.wants(Part::Rust) {
+        if !args.no_setup {
+            // Without a network there are none: that is this machine's fault, and the tests that want them say so.
+            match libraries::prepare(&root) {
+                Ok(()) => drop(steps.step("libraries from PyPI", || Ok(Counts::ONE))),
+                Err(why) => steps.skip("libraries from PyPI", true, &why.to_string()),
+            }
+        }
         match set_up {
             Ok(()) => with_testbed(&root, args, &mut steps),
             Err(why) => {
@@ -148,7 +155,16 @@ fn with_testbed(root: &Path, args: &Args, steps: &mut Steps) {
 }
 
 fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
+    // Without a network there is none to play with; the tests say so.
+    let mut upstream = None;
+    match interop::oldest_and_newest(root) {
+        Ok(packages) => upstream = Some(packages),
+        Err(e) => steps.skip("releases of upstream's", !args.no_setup, &e.to_string()),
+    }
     let prepared = |cmd: &mut Command| {
+        if let Some(packages) = &upstream {
+            cmd.env(interop::VARIABLE, packages);
+        }
         match testbed {
             // With it, a test that cannot reach the testbed fails; without it, it skips itself by name.
             Some(dir) => drop(cmd.env("MITOGEN_TESTBED", dir)),
@@ -171,7 +187,8 @@ fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
         }
         prepared(&mut cmd);
         let mut listener = skips::Listener::default();
-        let mut counts = counted(&mut cmd, |line| with_nextest || listener.hear(line))?;
+        let runner = if with_nextest { Runner::Nextest } else { Runner::Libtest };
+        let mut counts = counted(runner, &mut cmd, |line| with_nextest || listener.hear(line))?;
         let skips = if with_nextest { skips::reported(root) } else { listener.skips };
         skips::account(skips, strict, &mut counts);
         Ok(counts)
@@ -181,7 +198,7 @@ fn rust(root: &Path, args: &Args, testbed: Option<&Path>, steps: &mut Steps) {
             let mut cmd = sh::cargo(root);
             cmd.args(["test", "--doc", "--quiet"]).args(sh::whole_workspace(root)?);
             prepared(&mut cmd);
-            counted(&mut cmd, |_| true)
+            counted(Runner::Libtest, &mut cmd, |_| true)
         });
         fuzz::note_corpora(root);
     }
@@ -192,10 +209,10 @@ fn nextest(root: &Path) -> bool {
 }
 
 /// Runs a test command, shows of what it prints the lines that `worth_showing` wants, and counts.
-fn counted(cmd: &mut Command, mut worth_showing: impl FnMut(&str) -> bool) -> Result<Counts> {
+fn counted(runner: Runner, cmd: &mut Command, mut worth_showing: impl FnMut(&str) -> bool) -> Result<Counts> {
     let mut counts = Counts::default();
     let success = sh::tee(cmd, |line| {
-        count_line(&mut counts, line);
+        count_line(runner, &mut counts, line);
         worth_showing(line)
     })?;
     if !success && counts.failed == 0 {

@@ -4,9 +4,10 @@ import sys
 import time
 from mitogen import core, tree
 from mitogen.broker import Broker, clock
-from mitogen.core import ChannelError, Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
-from mitogen.credit import NAPS, Account, Credit, acquire
-from mitogen.importer import allocate_lock, get_ident
+from mitogen.core import Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
+from mitogen.credit import NAPS
+from mitogen.importer import allocate_lock
+from mitogen.messages import Channel, Latch, LatchError, Receiver, Sender, TimeoutError, _unpickle_sender
 from mitogen.router import Router
 
 ALLOCATE_ID = 105
@@ -14,17 +15,9 @@ ALLOCATE_ID = 105
 GET_PLAN = 201
 METHODS = 'local', 'ssh', 'sudo', 'su', 'doas', 'docker', 'podman', 'buildah', 'lxc', 'lxd', 'incus', 'kubectl', 'jail', 'setns', 'machinectl'
 # The modules that a context, with or without children, may come to need when it least expects it.
-REST = 'failure', 'logs', 'process', 'credit', 'select', 'api'
+REST = 'failure', 'logs', 'process', 'credit', 'messages', 'select', 'api'
 # Seconds that what was sent gets to leave before a context detaches.
 PATIENCE = 2
-
-
-class TimeoutError(Error):
-    """Nothing came in time."""
-
-
-class LatchError(Error):
-    """Waiting, or telling, makes no sense any more."""
 
 
 class Secret(UnicodeType):
@@ -36,50 +29,6 @@ class Secret(UnicodeType):
 
     def __reduce__(self):
         return Secret, (UnicodeType(self),)
-
-
-class Sender(object):
-    """The sending end of a handle in some context."""
-    # What tells us how fast the receiver is; made when something is sent.
-    credit = None
-
-    def __init__(self, context, dst_handle):
-        self.context = context
-        self.dst_handle = dst_handle
-
-    def send(self, data):
-        """Sends a value. Waits while too much waits there, except on the I/O thread; ChannelError if nobody receives it any more."""
-        msg = Message.pickled(data, handle=self.dst_handle)
-        context = self.context
-        # Who sends to himself would wait for himself.
-        if context.context_id != context.router.context_id:
-            if not self.credit:
-                self.credit = Credit(context)
-            msg.reply_to = self.credit.handle
-            self.credit.spend(len(msg.data))
-        context.send(msg)
-
-    def close(self):
-        """Tells the receiver that nothing more will come."""
-        self.context.send(Message.dead('Sender was explicitly closed', handle=self.dst_handle))
-        self.__del__()
-        self.credit = None
-
-    def __del__(self):
-        if self.credit:
-            self.credit.close()
-
-    def __reduce__(self):
-        return _unpickle_sender, (self.context.context_id, self.dst_handle)
-
-
-def _unpickle_sender(context_id, dst_handle):
-    if dst_handle <= 0:
-        raise StreamError('cannot unpickle Sender: bad input')
-    return Sender(core._unpickle_context(context_id, None), dst_handle)
-
-
-_unpickle_sender.__module__ = 'mitogen.core'
 
 
 def takes_econtext(func):
@@ -97,151 +46,6 @@ def takes_router(func):
 def has_parent_authority(msg, _stream=None):
     """Whether a message speaks with a parent's authority, or our own."""
     return msg.auth_id in core.router.trusted
-
-
-class Latch(object):
-    """A queue on which any thread can wait, but the I/O thread."""
-    # Called with us when something has come; a Select sets it.
-    notify = None
-
-    def __init__(self):
-        self.lock = allocate_lock()
-        self.items = []
-        self.sleepers = []
-        self.closed = False
-
-    def put(self, obj=None):
-        self.lock.acquire()
-        try:
-            if self.closed:
-                raise LatchError('the latch is closed')
-            self.items.append(obj)
-            self.wake(1)
-        finally:
-            self.lock.release()
-        if self.notify:
-            self.notify(self)
-
-    def wake(self, count):
-        for sleeper in self.sleepers[:count]:
-            self.sleepers.remove(sleeper)
-            sleeper.release()
-
-    def close(self):
-        self.lock.acquire()
-        self.closed = True
-        self.wake(len(self.sleepers))
-        self.lock.release()
-
-    def size(self):
-        return len(self.items)
-
-    def empty(self):
-        return not self.items
-
-    def get(self, timeout=None, block=True):
-        econtext = getattr(sys.modules['mitogen'], 'econtext', None)
-        if block and econtext and get_ident() == econtext.importer.io_thread:
-            raise LatchError('the I/O thread may not wait')
-        if block and econtext and not self.items:
-            # The main thread reads nothing while it waits.
-            econtext.broker.wake()
-        deadline = None
-        if timeout is not None:
-            deadline = clock() + timeout
-        while 1:
-            self.lock.acquire()
-            try:
-                if self.items:
-                    return self.items.pop(0)
-                if self.closed:
-                    raise LatchError('the latch is closed')
-                if not block:
-                    raise TimeoutError('nothing is there')
-                sleeper = allocate_lock()
-                sleeper.acquire()
-                self.sleepers.append(sleeper)
-            finally:
-                self.lock.release()
-            if not acquire(sleeper, deadline):
-                self.lock.acquire()
-                try:
-                    if sleeper in self.sleepers:
-                        self.sleepers.remove(sleeper)
-                    if not self.items:
-                        raise TimeoutError('nothing came within %s seconds' % timeout)
-                finally:
-                    self.lock.release()
-
-
-class Receiver(object):
-    """The receiving end of a handle: a queue of messages."""
-    # Called with the receiver when something has come; a Select sets it.
-    notify = None
-
-    def __init__(self, router, handle=None, persist=True, respondent=None, policy=None, overwrite=False):
-        self.router = router
-        self.latch = Latch()
-        self.account = Account(router)
-        self.handle = router.add_handler(self.handle_message, handle, persist, policy, respondent, overwrite)
-
-    def handle_message(self, msg):
-        if not self.latch.closed:
-            # Before anybody can take it.
-            self.account.open(msg)
-        try:
-            self.latch.put(msg)
-        except LatchError:
-            return
-        if self.notify:
-            self.notify(self)
-
-    def to_sender(self):
-        """A sender that can be passed to other contexts."""
-        return Sender(self.router.myself(), self.handle)
-
-    def get(self, timeout=None, block=True, throw_dead=True):
-        """Waits for the next message. A dead one is raised."""
-        try:
-            msg = self.latch.get(timeout, block)
-        except LatchError:
-            raise ChannelError('the Receiver has been closed')
-        self.account.take(msg)
-        if throw_dead and msg.is_dead:
-            # With its text.
-            msg.unpickle()
-        return msg
-
-    def __iter__(self):
-        while 1:
-            msg = self.get(throw_dead=False)
-            if msg.is_dead:
-                return
-            yield msg
-
-    def size(self):
-        return self.latch.size()
-
-    def empty(self):
-        return self.latch.empty()
-
-    def close(self):
-        """Hears no more; who waits gets a ChannelError."""
-        self.router.del_handler(self.handle)
-        self.latch.close()
-        self.account.close()
-
-
-class Channel(Sender, Receiver):
-    """Both ends: what is sent goes to a handle of another context, what is got came to ours."""
-
-    def __init__(self, router, context, dst_handle, handle=None):
-        Sender.__init__(self, context, dst_handle)
-        Receiver.__init__(self, router, handle)
-
-    def close(self):
-        Sender.close(self)
-        Receiver.close(self)
 
 
 def text_of(obj):

@@ -12,7 +12,7 @@ from mitogen.importer import allocate_lock
 clock = getattr(time, 'monotonic', time.time)
 # Output is not read while this many bytes wait to be sent: whoever prints too much waits in his print.
 FULL = 1 << 20
-# Seconds that a running call, output in pipes and a stalled parent get at the end; that all of them may take.
+# Seconds that a running call and output in pipes get at the end; that they and a parent that does not read may take.
 GRACE = .25
 LIMIT = 5
 # How often this thread looks whether the main thread, which reads the link meanwhile, is held up by a call.
@@ -87,7 +87,8 @@ class Broker(object):
                 # Once the main thread is idle, only what is there already is taken.
                 wait = seconds = 0
                 if queued or not self.idle:
-                    wait = seconds = max(0, self.ending - clock())
+                    # A parent may be slow to read.
+                    wait = seconds = max(0, (self.ending, self.started + LIMIT)[queued > 0] - clock())
                 if not reading:
                     baton.acquire()
                     reading = True

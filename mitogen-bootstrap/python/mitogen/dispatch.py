@@ -158,12 +158,16 @@ class Dispatcher(object):
         if os.getpid() != self.pid:
             # A fork ends as a program would.
             raise
+        info = sys.exc_info()
         try:
             from mitogen.failure import call_error
-        except ImportError:
-            # All ends, and it is too late to ask for the module.
-            return
-        error = call_error(*sys.exc_info())
+            error = call_error(*info)
+        except:
+            if self.closed:
+                # It is too late to ask for the module.
+                return
+            # User code has broken imports, or something worse.
+            error = core.CallError(core.to_text(info[0].__name__))
         if chain is not None:
             self.chains[chain] = error
         elif not msg.reply_to:

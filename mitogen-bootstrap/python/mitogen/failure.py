@@ -13,8 +13,8 @@ def call_error(kind, exc, tb):
     for show in repr, to_text:
         try:
             text = to_text(show(exc))
-        except Exception:
-            # What user code raises may be unable to say what it is.
+        except:
+            # What user code raises may be unable to say what it is, and raise whatever it likes instead.
             pass
     text = ('%s.%s: %s' % (getattr(kind, '__module__', None), getattr(kind, '__name__', kind), text))[:4000]
     frames = [frame for frame in traceback.extract_tb(tb) if frame[0] not in OURS]

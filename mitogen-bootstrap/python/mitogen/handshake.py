@@ -82,6 +82,8 @@ class Handshake(object):
         self.reason = None
         self.residue = None
         self.echo = True
+        # The shell has said that it found no interpreter.
+        self.found_nothing = False
 
     def is_over(self):
         return self.reason is not None or self.residue is not None
@@ -100,10 +102,11 @@ class Handshake(object):
             number = int(found.group(1))
             if number == 0 and self.phase in ('login', 'interpreter'):
                 self.phase = 'first-stage'
+                self.found_nothing = False
                 send = True
             elif number == 9 and self.phase != 'agent':
-                self.phase = 'interpreter'
-                self.reason = 'no-python'
+                # Not the last word yet: a shell that prints what it is about to run prints this, too.
+                self.found_nothing = True
             elif number == 1 and self.phase == 'first-stage':
                 self.phase = 'agent'
             elif number == 2 and self.phase == 'agent':
@@ -214,3 +217,6 @@ class Handshake(object):
         if not self.is_over():
             self.history.feed(self.comms, self.held)
             self.reason = reason
+            if self.found_nothing:
+                self.phase = 'interpreter'
+                self.reason = 'no-python'

@@ -330,6 +330,9 @@ class Broker(broker.Broker):
             elif self.idle and not (parent and parent.queued):
                 # Once the main thread is idle, only what is there already is taken.
                 return 0
+            elif parent and parent.queued:
+                # It may be slow to read.
+                times.append(self.started + CHILDREN + LIMIT)
             else:
                 times.append(self.ending)
         if not times:

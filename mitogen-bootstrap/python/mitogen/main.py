@@ -24,8 +24,9 @@ class ExternalContext(core.Growing):
         self.broker = broker = Broker()
         self.master = router.context_by_id(0, 'master')
         self.parent = router.context_by_id(parents[0], 'parent')
-        fds = [os.dup(60), os.dup(1), broker.reader, broker.writer]
+        fds = [os.dup(60), os.dup(62), broker.reader, broker.writer]
         os.close(60)
+        os.close(62)
         chains = None, None
         key = config['key'].encode()
         if key:

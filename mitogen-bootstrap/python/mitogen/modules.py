@@ -43,6 +43,14 @@ def split(name):
     return package[1:], name
 
 
+def can_be_asked(name):
+    """Whether there can be an answer: one that is no text, or longer than any file's path, gets none."""
+    try:
+        return len(name.encode('utf-8')) <= 1024
+    except UnicodeError:
+        return False
+
+
 def border(payload):
     """Where the second of two pickles begins: what ends the first can stand in no text."""
     return payload.index(BORDER) + 1
@@ -182,7 +190,7 @@ class Finder(object):
             entry = importer.cache.get(package)
             if not entry or not entry[1] or not self.lists(entry[0], name) or getattr(sys.modules.get(package), '__loader__', None) is not self:
                 return False
-        elif fullname in OWN and fullname not in self.where:
+        elif fullname in OWN and fullname not in self.where or not can_be_asked(fullname):
             return False
         _, path, reason = importer.fetch(fullname)
         if path is None and reason:

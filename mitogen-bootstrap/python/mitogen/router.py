@@ -76,7 +76,7 @@ class Router(Growing):
                 return
             dst = msg.dst_id
             handle = msg.handle
-        self.route(Message.dead(reason, dst_id=dst, handle=handle))
+        self.route(Message.dead(reason[:self.limit], dst_id=dst, handle=handle))
 
     def deliver(self, msg):
         handle = msg.handle

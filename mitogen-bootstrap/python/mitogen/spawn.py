@@ -9,19 +9,12 @@ import termios
 import time
 from mitogen import loop
 from mitogen.broker import clock
-from mitogen.core import Error, Message, PY3, to_text
+from mitogen.core import Error, Message, to_text
 from mitogen.handshake import Handshake
 from mitogen.importer import allocate_lock
 from mitogen.stream import Link
+from mitogen.tool import Tool, nonblocking, pair, pipe, private, words
 from mitogen.wire import EMPTY, Chain
-
-try:
-    from _socket import socketpair
-except ImportError:
-    from socket import socketpair
-import fcntl
-import signal
-import subprocess
 
 # Seconds: that a tool without output may take to end; that its channels may take after its end; after which a text without an end on the terminal is a question;
 # that a tool gets to end politely; between looks at whether it has ended.
@@ -56,109 +49,6 @@ def texts(report):
     return out
 
 
-def private(fd):
-    """A descriptor that no program inherits; Python does it itself since 3.4."""
-    if sys.version_info < (3, 4):
-        fcntl.fcntl(fd, fcntl.F_SETFD, 1)
-    return fd
-
-
-def nonblocking(fd):
-    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
-
-
-def pair():
-    ends = socketpair()
-    fds = [private(os.dup(end.fileno())) for end in ends]
-    for end in ends:
-        end.close()
-    return fds
-
-
-def pipe():
-    return [private(fd) for fd in os.pipe()]
-
-
-def words(obj):
-    """What a program can be given: bytes for Python 2."""
-    if not PY3 and not isinstance(obj, str):
-        obj = obj.encode('utf-8')
-    return obj
-
-
-class Tool(object):
-    """A process, in a session of its own, with the terminal's end that must stay open as long as it lives."""
-    # The context that it led to lives on without us.
-    detached = False
-
-    def __init__(self, argv, env, fds, slave):
-        self.slave = None
-        keywords = {}
-        alone = sys.version_info < (3, 2)
-        terminal = slave
-        if slave in fds:
-            # Python 2 has closed the original by then.
-            terminal = 0
-        if not alone:
-            keywords['start_new_session'] = True
-        if alone or slave is not None:
-            # Between fork and exec, where other threads of ours do not run and their locks may be held: nothing but system calls. There is no other way to make
-            # a terminal the controlling one: the new session's leader must ask for it.
-            def prepare():
-                if alone:
-                    os.setsid()
-                    for name in 'SIGPIPE', 'SIGXFZ', 'SIGXFSZ':
-                        # What Python ignores would stay ignored.
-                        if hasattr(signal, name):
-                            signal.signal(getattr(signal, name), signal.SIG_DFL)
-                    hide()
-                if slave is not None:
-                    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-            keywords['preexec_fn'] = prepare
-        self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2], close_fds=not alone, env=env, **keywords)
-        self.pid = self.process.pid
-        if slave in fds:
-            # The tool holds it, and it must end with the tool.
-            os.close(slave)
-        else:
-            self.slave = slave
-
-    def poll(self):
-        """The exit status, negative for a signal; None while it runs."""
-        status = self.process.poll()
-        if status is not None and self.slave is not None:
-            os.close(self.slave)
-            self.slave = None
-        return status
-
-    def stop(self, number, group=False):
-        if self.process.returncode is None:
-            try:
-                if group:
-                    os.killpg(self.pid, number)
-                else:
-                    os.kill(self.pid, number)
-            except OSError:
-                # It is gone, or belongs to somebody else.
-                pass
-
-
-def hide():
-    """Has all descriptors but the three closed when a program is executed. What Python 2 does instead is to close them, one by one, up to the limit."""
-    for place in '/proc/self/fd', '/dev/fd':
-        try:
-            fds = [int(name) for name in os.listdir(place)]
-            break
-        except (OSError, ValueError):
-            fds = range(256)
-    for fd in fds:
-        if fd > 2:
-            try:
-                fcntl.fcntl(fd, fcntl.F_SETFD, 1)
-            except (IOError, OSError):
-                pass
-
-
 class Birth(object):
     """One attempt, on a thread of its own."""
 
@@ -189,8 +79,6 @@ class Birth(object):
     def run(self):
         loop.upgrade(self.econtext)
         broker = self.econtext.broker
-        expected = self.econtext.router.expected
-        expected.add(self.plan['id'])
         broker.births.append(self)
         self.cancelled = self.plan['id'] in broker.cancelled
         try:
@@ -215,7 +103,6 @@ class Birth(object):
             broker.births.remove(self)
             self.econtext.router.handlers.pop(self.reply_to, None)
             broker.cancelled.discard(self.plan['id'])
-            expected.discard(self.plan['id'])
 
     def cancel(self):
         """Ends the attempt; from any thread."""

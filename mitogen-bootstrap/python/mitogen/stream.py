@@ -6,7 +6,7 @@ What waits is signed as late as possible, so that control can overtake bulk (mit
       \\--> small, bulk (not signed) --^   when the queue is empty: all small ones, then bulk, up to JOIN bytes
 
 A small frame overtakes bulk, but not of the same source and destination. ADD_ROUTE goes before everything: what a new context sends is not believed
-before it. DEL_ROUTE overtakes nothing: what a lost context sent last is still believed. No frame of bulk is overtaken by more than FAIR bytes.
+before it; so does GRANT. DEL_ROUTE overtakes nothing: what a lost context sent last is still believed. No frame of bulk is overtaken by more than FAIR bytes.
 """
 import errno
 import os
@@ -37,7 +37,7 @@ FAIR = 65536
 # Where a frame names the two that talk, and the handle; two handles as they stand there.
 TALK = slice(2, 10)
 HANDLE = slice(14, 18)
-ADD = pack('>L', tree.ADD_ROUTE)
+FIRST = pack('>L', tree.ADD_ROUTE), pack('>L', tree.GRANT)
 DEL = pack('>L', tree.DEL_ROUTE)
 
 
@@ -160,7 +160,7 @@ class Link(link.Link, tree.Branch):
 
     def overtakes(self, frame):
         handle = frame[HANDLE]
-        if handle != ADD and (handle == DEL or self.ahead > FAIR or frame[TALK] in self.talks):
+        if handle not in FIRST and (handle == DEL or self.ahead > FAIR or frame[TALK] in self.talks):
             return False
         self.ahead += len(frame)
         return True

@@ -3,6 +3,7 @@
 A child's link is anything with `send(msg)` and the attributes of `Branch`.
 """
 import sys
+from bisect import bisect, insort
 from mitogen import core
 from mitogen.core import FORWARD_LOG, SHUTDOWN, Message, to_text
 from mitogen.library import FORWARD_MODULE, Library  # noqa: F401
@@ -11,6 +12,8 @@ from mitogen.router import Router as Leaf
 ADD_ROUTE = 103
 DEL_ROUTE = 104
 DETACHING = 109
+# Who was given which ids; only between our own.
+GRANT = 205
 # How many destinations are noted for one link, and how many contexts it may claim. More of the former count as "all".
 MANY = 65536
 
@@ -61,6 +64,42 @@ class Branch(object):
         self.modules = set()
 
 
+class Grants(object):
+    """Whom ids were given, of those that may be announced here: blocks of them, each with its owner."""
+
+    def __init__(self):
+        # The first id of each block, in order; first id -> (the id behind the last one, owner).
+        self.firsts = []
+        self.blocks = {}
+
+    def note(self, first, end, owner):
+        if first not in self.blocks:
+            insort(self.firsts, first)
+        self.blocks[first] = end, owner
+
+    def owner(self, context_id):
+        at = bisect(self.firsts, context_id)
+        if at:
+            end, owner = self.blocks[self.firsts[at - 1]]
+            if context_id < end:
+                return owner
+
+    def forget(self, first):
+        del self.firsts[bisect(self.firsts, first) - 1]
+        return self.blocks.pop(first)[1]
+
+    def forget_single(self, context_id):
+        """It was announced, or will not be; returns whose it was, if it was given alone."""
+        if self.blocks.get(context_id, (0,))[0] == context_id + 1:
+            return self.forget(context_id)
+
+    def forget_owners(self, owners):
+        owners = set(owners)
+        for first, block in list(self.blocks.items()):
+            if block[1] in owners:
+                self.forget(first)
+
+
 class Router(Leaf):
     """The router of a context with children. It takes the place of the other kind's class while that runs."""
     # The links to children, in the order of their birth.
@@ -71,8 +110,7 @@ class Router(Leaf):
     def grow(self, importer, unidirectional=False):
         """Prepares all that the new class needs."""
         self.branches = []
-        # The ids of contexts that are being born here.
-        self.expected = set()
+        self.grants = Grants()
         self.unidirectional = unidirectional
         self.library = library = Library(self, importer)
         # A context that only sent so far may have handlers of its own for some.
@@ -82,6 +120,7 @@ class Router(Leaf):
         add(self.handle_add_route, ADD_ROUTE)
         add(self.handle_del_route, DEL_ROUTE)
         add(self.handle_detaching, DETACHING)
+        add(self.handle_grant, GRANT)
         library.grow(add)
 
     def way(self, dst, src, auth, link):
@@ -147,10 +186,6 @@ class Router(Leaf):
 
     def adopt(self, link, name):
         """Takes a child in: from here on frames for it and from it are in order."""
-        thief = self.links.get(link.remote_id)
-        if thief:
-            self.complain(thief, 'it has announced what was born here')
-            thief.routes.discard(link.remote_id)
         self.branches.append(link)
         self.settle(link.remote_id, name, link)
 
@@ -174,6 +209,7 @@ class Router(Leaf):
         parent = self.parent
         for context_id in ids:
             self.links.pop(context_id, None)
+        self.grants.forget_owners(ids)
         for context_id in ids:
             origin.routes.discard(context_id)
             data = str(context_id).encode()
@@ -194,9 +230,12 @@ class Router(Leaf):
             context_id = int(text)
         except ValueError:
             context_id = 0
-        if context_id <= 0 or context_id == self.context_id or context_id in self.parent_ids or context_id in self.links or context_id in self.expected or len(link.routes) >= MANY:
+        # What was given to somebody behind that link, once.
+        owner = self.grants.owner(context_id)
+        if owner is None or self.links.get(owner) is not link or context_id in self.links or len(link.routes) >= MANY:
             self.complain(link, 'refused the route %r' % text)
         else:
+            self.grants.forget_single(context_id)
             # Longer ones are refused as soon as they stand in a pickle.
             self.settle(context_id, name[:-1][:99], link)
 
@@ -220,12 +259,39 @@ class Router(Leaf):
         else:
             self.unsettle([context_id], link)
 
-    def handle_detaching(self, msg):
+    def handle_grant(self, msg):
+        """Our parent says whose ids are: FIRST:END:OWNER. All on the way to the owner hear of it before he does; that his are none any more, from owner 0."""
         link = self.peer(msg)
-        if not link or link is self.parent or link.detached or msg.reply_to == core.IS_DEAD:
+        if not link or link is not self.parent or msg.reply_to == core.IS_DEAD:
             return
-        link.detached = True
-        self.route(Message.pickled(None, dst_id=msg.src_id, handle=msg.reply_to))
+        first, end, owner = [int(text) for text in msg.data.split(':'.encode())]
+        whose = owner
+        if not owner:
+            whose = self.grants.forget_single(first)
+        link = self.links.get(whose)
+        if link:
+            if owner:
+                self.grants.note(first, end, owner)
+            if link.remote_id != whose:
+                self.tell(link, GRANT, msg.data)
+
+    def handle_detaching(self, msg):
+        """A child will live on without us, or tells that a context behind it will live on."""
+        link = self.peer(msg)
+        if not link or link is self.parent or msg.reply_to == core.IS_DEAD:
+            return
+        context_id = link.remote_id
+        if msg.data:
+            context_id = int(msg.data)
+            if context_id == link.remote_id or context_id not in link.routes:
+                return self.complain(link, 'it says that %d leaves' % context_id)
+        elif link.detached:
+            return
+        else:
+            link.detached = True
+            self.route(Message.pickled(None, dst_id=msg.src_id, handle=msg.reply_to))
+        if self.parent:
+            self.tell(self.parent, DETACHING, str(context_id).encode())
 
     def orphan(self):
         """The way up is gone, and we live on: whoever waits for what lay there is told."""

@@ -188,8 +188,14 @@ class Child(object):
         plan.update(kw)
         return dict((t(key), value) for key, value in plan.items())
 
+    def grant(self, first, end, owner):
+        """Tells those on the way to a context, which is given with its ancestors, that ids are its own."""
+        if len(owner) > 2:
+            self.send(dst_id=1, handle=205, data=('%d:%d:%d' % (first, end, owner[0])).encode())
+
     def start_birth(self, context_id, parents, *args, **kw):
         self.last_handle += 1
+        self.grant(context_id, context_id + 1, parents)
         self.send(dst_id=parents[0], handle=200, reply_to=self.last_handle, enc=core.ENC_PICKLE, data=core.dumps(self.plan(context_id, parents, *args, **kw), 2))
         return self.last_handle
 

@@ -102,6 +102,7 @@ class Controller(harness.Child):
                 self.methods = getattr(self, 'methods', []) + [(method, dict(options))]
                 self.next_id += 1
                 parents = [msg.src_id] + [p for p in (1, 0) if p != msg.src_id]
+                self.grant(self.next_id, self.next_id + 1, parents)
                 if method == 'local':
                     answer = self.plan(self.next_id, parents)
                 elif method == 'sudo':

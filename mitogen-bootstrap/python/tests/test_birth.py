@@ -23,6 +23,19 @@ def boom(text='why'):
 def leave(code):
     sys.exit(code)
 
+class Mute(Exception):
+    def __repr__(self):
+        sys.exit(3)
+    __str__ = __repr__
+
+def mute():
+    raise Mute()
+
+def forget_finders():
+    del sys.meta_path[:], sys.path[:], sys.path_hooks[:]
+    sys.path_importer_cache.clear()
+    import colorsys
+
 def interrupt():
     raise KeyboardInterrupt()
 
@@ -253,6 +266,46 @@ class Calls(Case):
         self.assertEqual(self.c.call(run, T('yes | head -1'), True), (0, b'y\n', b''))
         self.assertTrue('OSError' in self.fails(self.c, run, [T('/nonexistent')]) or sys.version_info > (3,))
 
+    def test_what_a_program_prints_is_sent_as_it_comes_and_waits_for_credit(self):
+        call = self.c.start('mitogen.process:stream', T('printf a; head -c 4000000 /dev/zero; printf b >&2; exit 3'), True, None, 4000)
+        got = [b'', b'', b'']
+        came = told = 0
+        while 1:
+            msg = self.c.receive()
+            if msg.handle != 4000:
+                break
+            got[int(msg.data[:1])] += msg.data[1:]
+            came += len(msg.data)
+            self.assertTrue(msg.reply_to >> 31)
+            self.assertTrue(came - told <= (1 << 20) + 65537)
+            if came - told > 500000 or not told:
+                told = came
+                self.c.send(handle=msg.reply_to, data=('credit:%d' % told).encode())
+        self.assertEqual((msg.handle, msg.unpickle()), (call, 3))
+        self.assertEqual((len(got[1]), got[1][:1], got[2]), (4000001, b'a', b'b'))
+        self.assertEqual(self.c.call('os:getpid'), self.c.proc.pid)
+
+    def test_a_program_ends_when_nobody_takes_what_it_prints(self):
+        call = self.c.start('mitogen.process:stream', T('echo $$; exec sleep 50'), True, None, 4000)
+        first, second = self.c.receive(), self.c.receive()
+        self.assertEqual((first.data, second.data[:1]), (b'0', b'1'))
+        self.c.send(handle=first.reply_to, reply_to=core.IS_DEAD)
+        self.assertEqual(self.c.answer(call), -signal.SIGKILL)
+        self.assertRaises(OSError, os.kill, int(second.data[1:]), 0)
+
+
+class Wicked(Case):
+    def test_an_exception_that_ends_the_interpreter_when_it_is_shown_is_a_call_error(self):
+        c = self.child()
+        self.assertTrue('Mute' in self.fails(c, 'fixture:mute'))
+        self.assertEqual(c.call('os:getpid'), c.proc.pid)
+
+    def test_a_context_without_imports_still_answers(self):
+        c = self.child()
+        c.call('fixture:echo')
+        self.assertTrue('Error' in self.fails(c, 'fixture:forget_finders'))
+        self.assertEqual(c.call('os:getpid'), c.proc.pid)
+
 
 class Limits(Case):
     def test_a_result_over_the_limit_is_a_call_error(self):
@@ -294,6 +347,15 @@ class Output(Case):
         got = self.texts('stdout')
         self.assertTrue(max(len(text) for text in got) <= 131072)
         self.assertEqual(''.join(got), 'x' * 300000 + 'line' * 20000)
+
+    def test_a_parent_may_be_slow_to_read_the_last_of_it(self):
+        self.c.start('fixture:say', T('line\n' * 20000))
+        self.c.handle_ready()
+        self.c.send(handle=core.SHUTDOWN)
+        time.sleep(1)
+        while self.c.receive():
+            pass
+        self.assertEqual(len(self.texts('stdout')), 20000)
 
     def test_records_from_the_level_up(self):
         for level, text in ((10, 'low'), (20, 'mid'), (40, 'high')):

@@ -374,6 +374,12 @@ class Failures(Case):
         self.assertEqual(self.outcome(argv=['sh', '-c', 'echo hello; echo EC9'])[:2], ('interpreter', 'no-python'))
         self.assertEqual(self.outcome(argv=['sh', '-c', 'echo EC0 && exec /no/python'])[:2], ('first-stage', 'eof'))
 
+    def test_that_there_is_no_python_is_not_the_last_word(self):
+        script = self.c.plan(2, [1, 0])[T('argv')][-1]
+        report = self.c.bear(2, [1, 0], argv=['sh', '-c', 'echo EC9;' + script.decode()])
+        self.assertEqual(report['ok'], True, report)
+        self.assertEqual(self.c.call('os:getppid', dst=2), self.c.proc.pid)
+
     def test_it_hangs(self):
         started = time.time()
         report = self.report(argv=['sh', '-c', 'trap "" TERM; sleep 60 & echo $!; sleep 60'], timeout=1.)

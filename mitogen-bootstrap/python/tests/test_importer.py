@@ -126,6 +126,15 @@ class Serving(unittest.TestCase):
             self.assertRaises(ImportError, __import__, 'zznone')
         self.assertEqual(self.asked, ['zznone'])
 
+    def test_what_nobody_can_have_is_not_asked_for(self):
+        names = ['zz' * 5000000, 'zz' + chr(233) * 2000]
+        if core.PY3:
+            names.append('zz' + chr(0xd800))
+        for name in names:
+            for _ in range(2):
+                self.assertRaises((ImportError, ValueError), __import__, name)
+        self.assertEqual(self.asked, [])
+
     def test_what_is_installed_is_never_asked_for(self):
         sys.modules.pop('colorsys', None)
         import colorsys

@@ -5,7 +5,7 @@ import unittest
 
 import harness
 from mitogen import core, stream, wire
-from mitogen.tree import ADD_ROUTE, DEL_ROUTE
+from mitogen.tree import ADD_ROUTE, DEL_ROUTE, GRANT
 
 
 class FakeBroker(object):
@@ -75,6 +75,7 @@ class Lanes(unittest.TestCase):
     def test_a_route_comes_before_what_it_is_for_and_goes_after_it(self):
         self.assertEqual(self.order((2, 0, 1000, 100000), (2, 1, 100, 5000), (2, 1, ADD_ROUTE, 9), (9, 0, 1001, 10), (2, 1, DEL_ROUTE, 1)), [2, 3, 0, 1, 4])
         self.assertEqual(self.order((9, 0, 1001, 100000), (2, 1, DEL_ROUTE, 1)), [0, 1])
+        self.assertEqual(self.order((0, 1, 107, 100000), (0, 1, GRANT, 9), (0, 3, 1001, 10)), [1, 2, 0])
 
     def test_a_flood_of_small_ones_does_not_hold_bulk_up_for_ever(self):
         self.clog()

@@ -5,7 +5,7 @@ import zlib
 import harness  # noqa: F401
 from mitogen import core
 from mitogen.importer import Importer
-from mitogen.tree import ADD_ROUTE, DEL_ROUTE, FORWARD_MODULE, MANY, Branch, Router
+from mitogen.tree import ADD_ROUTE, DEL_ROUTE, DETACHING, FORWARD_MODULE, GRANT, MANY, Branch, Router
 
 T = core.to_text
 
@@ -38,6 +38,7 @@ class Case(unittest.TestCase):
         for link, context_id in (self.nine, 9), (self.eight, 8):
             link.grow(context_id)
             router.adopt(link, T('c%d' % context_id))
+        self.arrive(self.parent, 2, GRANT, b'90:95:9')
         self.arrive(self.nine, 9, ADD_ROUTE, b'90:deep')
         self.parent.texts()
         self.logged = []
@@ -127,6 +128,7 @@ class Routes(Case):
         self.assertEqual((self.router.links, self.parent.texts()), (before, []))
 
     def test_there_is_an_end_to_claims(self):
+        self.arrive(self.parent, 2, GRANT, b'1000:90000:9')
         for n in range(MANY + 50):
             self.arrive(self.nine, 9, ADD_ROUTE, str(1000 + n).encode())
         self.assertEqual(len(self.nine.routes), MANY)

@@ -54,6 +54,10 @@ impl Handshake {
             }
             _ if crashed => {
                 let hint = match homeless {
+                    // The same one has run the first stage, which imports no site module.
+                    true if phase >= Phase::Agent => {
+                        "the interpreter ends while it starts: look at sitecustomize, .pth files and PYTHONPATH"
+                    }
                     true => "the interpreter does not find its library: are PYTHONHOME and PYTHONPATH right?",
                     false => "the words above are the interpreter's; is its standard library whole?",
                 };

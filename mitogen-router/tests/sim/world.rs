@@ -3,12 +3,14 @@
 
 use bytes::Bytes;
 use mitogen_router::{Access, Config, LinkOptions, Mailbox, Output, Router};
-use mitogen_wire::body::{AddRoute, AllocateId, IdBlock};
+use mitogen_wire::body::{AddRoute, AllocateId, Grant, IdBlock};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Where every context answers.
 const ECHO: Handle = Handle(900);
+/// Where every context is told to start another, by its id.
+const PLAN: Handle = Handle(901);
 
 pub(crate) struct World {
     rng: u64,
@@ -40,12 +42,17 @@ struct Context {
     parent: Option<ContextId>,
 }
 
+fn open_mailboxes(router: &mut Router) {
+    router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
+    router.open_at(PLAN, Mailbox::open_to(Access::FromParentsOrSelf)).expect("a fresh router");
+}
+
 impl World {
     pub(crate) fn new(seed: u64, unidirectional: bool) -> World {
         let mut config = Config::controller();
         config.unidirectional = unidirectional;
         let mut router = Router::new(config);
-        router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
+        open_mailboxes(&mut router);
         World {
             rng: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             contexts: BTreeMap::from([(ContextId::CONTROLLER, Context { router, parent: None })]),
@@ -73,8 +80,34 @@ impl World {
 
     // ---- the tree -------------------------------------------------------------------------
 
+    /// Starts a context, and carries until it is there.
     pub(crate) fn connect(&mut self, parent: ContextId) -> ContextId {
-        let id = self.take_id(parent);
+        let id = self.begin(parent);
+        self.settle();
+        assert!(self.contexts.contains_key(&id), "{parent} is told to start {id}");
+        id
+    }
+
+    /// Has a context started: by the controller itself, with an id that `parent` has got, or by a plan
+    /// that travels behind the grant of its id.
+    fn begin(&mut self, parent: ContextId) -> ContextId {
+        if let Some(id) = self.ids.get_mut(&parent).and_then(Vec::pop) {
+            self.bear(parent, id);
+            return id;
+        }
+        let controller = self.router(ContextId::CONTROLLER);
+        if parent == ContextId::CONTROLLER {
+            let id = controller.allocate_id().expect("ids are left");
+            self.bear(parent, id);
+            return id;
+        }
+        let id = controller.allocate_id_for(parent).expect("ids are left");
+        controller.send(parent, PLAN, (Encoding::Implied, Bytes::from(id.to_string())));
+        self.drain(ContextId::CONTROLLER);
+        id
+    }
+
+    fn bear(&mut self, parent: ContextId, id: ContextId) {
         let mut ancestors = vec![parent];
         while let Some(next) = self.contexts[ancestors.last().expect("never empty")].parent {
             ancestors.push(next);
@@ -82,7 +115,7 @@ impl World {
         let mut config = Config::child(id, ancestors);
         config.unidirectional = self.unidirectional;
         let mut router = Router::new(config);
-        router.open_at(ECHO, Mailbox::open_to(Access::Anyone)).expect("a fresh router");
+        open_mailboxes(&mut router);
         router.handle_link_up(parent, LinkOptions::default()).expect("a fresh router");
         self.contexts.insert(id, Context { router, parent: Some(parent) });
         self.parents.insert(id, parent);
@@ -91,21 +124,6 @@ impl World {
             .expect("a fresh id");
         self.drain(parent);
         self.drain(id);
-        id
-    }
-
-    /// An id for a child of `parent`: one of its own, or one that the controller gives to it.
-    fn take_id(&mut self, parent: ContextId) -> ContextId {
-        if let Some(id) = self.ids.get_mut(&parent).and_then(Vec::pop) {
-            return id;
-        }
-        let controller = self.router(ContextId::CONTROLLER);
-        let id = if parent == ContextId::CONTROLLER {
-            controller.allocate_id()
-        } else {
-            controller.allocate_id_for(parent)
-        };
-        id.expect("ids are left")
     }
 
     /// A context dies, and its subtree with it (each loses its parent).
@@ -140,7 +158,7 @@ impl World {
         // Who has detached knows nobody that could number its children.
         let told = self.root(parent) == ContextId::CONTROLLER && self.known.contains(&parent);
         if self.contexts.len() < 24 && (told || self.ids.get(&parent).is_some_and(|ids| !ids.is_empty())) {
-            self.connect(parent);
+            self.begin(parent);
         }
     }
 
@@ -196,7 +214,8 @@ impl World {
         message.handle = match self.random(4) {
             0 => ECHO,
             1 => Handle(1000 + self.random(20) as u32),
-            2 => Handle(103 + self.random(2) as u32),
+            2 => [Handle::ADD_ROUTE, Handle::DEL_ROUTE, Handle::DETACHING, Grant::HANDLE]
+                [self.random(4) as usize],
             _ => Handle(100 + self.random(15) as u32),
         };
         message.reply_to = match self.random(3) {
@@ -206,12 +225,18 @@ impl World {
         };
         // A context's own end cannot be forged against itself: it may say what it likes of itself
         // and its subtree, which would only make this test's book-keeping wrong.
-        let route_business = matches!(message.handle, Handle::ADD_ROUTE | Handle::DEL_ROUTE);
+        let route_business = matches!(
+            message.handle,
+            Handle::ADD_ROUTE | Handle::DEL_ROUTE | Handle::DETACHING | Grant::HANDLE
+        );
         let itself = self.is_within(message.src, forger) && self.is_within(message.auth, forger);
         if itself && (route_business || message.is_dead() || message.handle >= Handle::FIRST_DYNAMIC) {
             return;
         }
-        message.payload = if route_business {
+        message.payload = if message.handle == Grant::HANDLE {
+            let (first, owner) = (self.any_id(), self.any_id());
+            Grant { first, end: ContextId(first.0 + 3), owner }.encode().1
+        } else if route_business {
             Bytes::from(self.any_id().to_string())
         } else {
             Bytes::from(format!("forged {mark}"))
@@ -220,11 +245,12 @@ impl World {
         self.put((forger, parent), message);
     }
 
-    /// A neighbour of the controller announces or withdraws, in its own name, what is not its own.
+    /// A context announces, withdraws or grants, in its own name, what is not its own.
     pub(crate) fn claim(&mut self) {
         let (liar, id) = (self.any_context(), self.any_id());
         let mine = self.ids.get(&liar).is_some_and(|ids| ids.contains(&id));
-        if self.contexts[&liar].parent != Some(ContextId::CONTROLLER) || mine || self.is_within(id, liar) {
+        let Some(parent) = self.contexts[&liar].parent else { return };
+        if mine || self.is_within(id, liar) {
             return;
         }
         // An id that nobody has used yet could still become this one's descendant's: it is given to
@@ -234,10 +260,16 @@ impl World {
         if unused && !held {
             return;
         }
-        let handle = if self.random(2) == 0 { Handle::ADD_ROUTE } else { Handle::DEL_ROUTE };
-        let (encoding, payload) = AddRoute { id, name: None }.encode();
-        let message = Message::new(liar, ContextId::CONTROLLER, handle).with_payload(encoding, payload);
-        self.put((liar, ContextId::CONTROLLER), message);
+        let message =
+            match self.random(3) {
+                0 => Message::new(liar, parent, Grant::HANDLE)
+                    .with_body(Grant { first: id, end: ContextId(id.0 + 1), owner: liar }.encode()),
+                1 => Message::new(liar, parent, Handle::ADD_ROUTE)
+                    .with_body(AddRoute { id, name: None }.encode()),
+                _ => Message::new(liar, parent, Handle::DEL_ROUTE)
+                    .with_body(AddRoute { id, name: None }.encode()),
+            };
+        self.put((liar, parent), message);
     }
 
     fn put(&mut self, wire: (ContextId, ContextId), message: Message) {
@@ -283,7 +315,7 @@ impl World {
             assert_eq!(ends, 1, "request {request:?} ended {ends} times");
         }
         for (id, context) in &self.contexts {
-            assert_eq!(context.router.open_mailboxes(), 1, "context {id} holds mailboxes that nobody needs");
+            assert_eq!(context.router.open_mailboxes(), 2, "context {id} holds mailboxes that nobody needs");
         }
     }
 
@@ -364,6 +396,10 @@ impl World {
                     if message.payload == "ping" {
                         self.router(id).reply(&message, (Encoding::Pickle, Bytes::from_static(b"pong")));
                     }
+                }
+                Output::Deliver { handle: PLAN, message } => {
+                    let new = std::str::from_utf8(&message.payload).expect("our payloads are text");
+                    self.bear(id, ContextId(new.parse().expect("an id")));
                 }
                 Output::Deliver { handle, message } if self.asking.contains(&(id, handle)) => {
                     let block = IdBlock::decode(&message).expect("a block");

@@ -18,6 +18,7 @@
 //! | `LOAD_MODULE` 107 | [`LoadModule`] | pickle |
 //! | `GET_RESOURCE` 112, `LOAD_RESOURCE` 113 | [`GetResource`], [`LoadResource`] | pickles |
 //! | 202, ours alone | [`LoadBundle`], [`BundleEntry`] | pickle |
+//! | 205, ours alone | [`Grant`] | text |
 //! | `CALL_SERVICE` 110 | [`CallService`], answered by [`CallResult`] | pickle |
 //! | any, when dead | [`Dead`] | text |
 
@@ -40,7 +41,7 @@ pub use ids::IdBlock;
 pub use log::ForwardLog;
 pub use module::{GetModule, LoadModule, LoadedModule};
 pub use resource::{GetResource, LoadResource};
-pub use route::{AddRoute, DelRoute};
+pub use route::{AddRoute, DelRoute, Grant};
 pub use service::CallService;
 
 use crate::pickle::{self, Limits, PickleError};

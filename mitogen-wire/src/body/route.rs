@@ -22,6 +22,19 @@ pub struct DelRoute {
     pub id: ContextId,
 }
 
+/// Says to whom ids were given: only from there may contexts of these ids be announced. It goes down
+/// the way to the owner, as far as the owner's parent, before the owner is told. Ours alone. On the
+/// wire: `FIRST:END:OWNER`, half open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The first id.
+    pub first: ContextId,
+    /// The id behind the last one.
+    pub end: ContextId,
+    /// Who starts contexts with these ids; the controller's own id when nobody does any more.
+    pub owner: ContextId,
+}
+
 impl AddRoute {
     /// Where it goes, always to the nearest parent.
     pub const HANDLE: Handle = Handle::ADD_ROUTE;
@@ -62,6 +75,31 @@ impl DelRoute {
     /// [`BodyError::Malformed`] when no decimal context id stands in front; [`BodyError::Dead`].
     pub fn decode(message: &Message) -> Result<DelRoute, BodyError> {
         Ok(DelRoute { id: id_and_name(message, "DEL_ROUTE")?.0 })
+    }
+}
+
+impl Grant {
+    /// Where it goes, a link at a time. A private handle: only our own routers listen there.
+    pub const HANDLE: Handle = Handle(205);
+
+    /// Writes the three numbers.
+    pub fn encode(&self) -> (Encoding, Bytes) {
+        (Encoding::Implied, Bytes::from(format!("{}:{}:{}", self.first, self.end, self.owner)))
+    }
+
+    /// Reads three context ids.
+    ///
+    /// # Errors
+    /// [`BodyError::Malformed`] when they are none, or end before they begin; [`BodyError::Dead`].
+    pub fn decode(message: &Message) -> Result<Grant, BodyError> {
+        let payload = alive(message)?;
+        let mut ids = payload.split(|&byte| byte == b':').map(decimal_id);
+        match (ids.next(), ids.next(), ids.next(), ids.next()) {
+            (Some(Some(first)), Some(Some(end)), Some(Some(owner)), None) if first <= end => {
+                Ok(Grant { first, end, owner })
+            }
+            _ => Err(BodyError::Malformed { body: "grant of ids", problem: "it is no block and its owner" }),
+        }
     }
 }
 

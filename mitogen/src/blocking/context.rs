@@ -123,6 +123,15 @@ impl Context {
         self.engine.block_on(self.inner.exec(command))
     }
 
+    /// See [`crate::Context::spawn`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn(&self, command: Command) -> Result<Running, Error> {
+        let inner = self.engine.enter(|| self.inner.spawn(command))?;
+        Ok(Running { inner: Some(inner), engine: Arc::clone(&self.engine) })
+    }
+
     /// See [`crate::Context::upload_with`].
     ///
     /// # Errors
@@ -263,5 +272,39 @@ impl<T: DeserializeOwned + Send> PendingCall<T> {
     /// As [`crate::Context::call`].
     pub fn wait(self) -> Result<T, Error> {
         self.engine.block_on(self.inner)
+    }
+}
+
+/// The blocking form of [`crate::Running`].
+#[derive(Debug)]
+pub struct Running {
+    /// `None` only while it is being dropped.
+    inner: Option<crate::Running>,
+    engine: Arc<Engine>,
+}
+
+impl Running {
+    /// See [`crate::Running::next`].
+    ///
+    /// # Errors
+    /// As there.
+    #[allow(clippy::should_implement_trait)] // The name of the other form.
+    pub fn next(&mut self) -> Result<Option<crate::Printed>, Error> {
+        match &mut self.inner {
+            Some(inner) => self.engine.block_on(inner.next()),
+            None => Ok(None),
+        }
+    }
+
+    /// See [`crate::Running::status`].
+    pub fn status(&self) -> Option<i32> {
+        self.inner.as_ref()?.status()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        self.engine.enter(|| drop(inner));
     }
 }

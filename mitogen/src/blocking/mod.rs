@@ -20,7 +20,7 @@ mod context;
 mod listener;
 mod messages;
 
-pub use context::{CallChain, Context, PendingCall};
+pub use context::{CallChain, Context, PendingCall, Running};
 pub use listener::{Listener, ListenerEvents};
 pub use messages::{Channel, Events, Receiver, Select, Sender};
 

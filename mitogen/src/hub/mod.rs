@@ -146,17 +146,28 @@ impl Hub {
     }
 
     /// Nobody wants this context any more: it is shut down, now or as soon as it is born. `reply` is
-    /// where the attempt's answer comes.
-    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) {
+    /// where the attempt's answer comes. Returns where it is told whether the attempt was ended, if that
+    /// was asked for.
+    pub(crate) fn abandon(&mut self, id: ContextId, reply: Handle) -> Option<oneshot::Receiver<Reply>> {
         if self.contexts.get(id).is_some() {
             self.shut_down(id);
             self.forget(reply);
-        } else if let Some(via) = self.contexts.give_up(id) {
-            self.machine.send(via, CANCEL_PLAN, (Encoding::Implied, Bytes::from(id.0.to_string())));
-            if !self.waiters.abandon(reply, id) {
-                self.finish_attempt(id);
-            }
+            return None;
         }
+        let told = self.cancel(id);
+        if told.is_some() && !self.waiters.abandon(reply, id) {
+            self.finish_attempt(id);
+        }
+        told
+    }
+
+    /// Has whoever is to start a context end the attempt, as long as it is under way.
+    pub(crate) fn cancel(&mut self, id: ContextId) -> Option<oneshot::Receiver<Reply>> {
+        let via = self.contexts.give_up(id)?;
+        let (sender, receiver) = oneshot::channel();
+        let body = (Encoding::Implied, Bytes::from(id.0.to_string()));
+        self.request(via, CANCEL_PLAN, body, sender);
+        Some(receiver)
     }
 
     /// Asks a context to end, once; unless it has detached.
@@ -311,11 +322,13 @@ impl Hub {
         self.links.stats(link)
     }
 
-    pub(crate) fn note_modules(&mut self, link: ContextId, modules: u64, messages: u64, bytes: u64) {
+    /// Adds to the counters of a link what is not null in `more`.
+    pub(crate) fn note_modules(&mut self, link: ContextId, more: &LinkStats) {
         if let Some(stats) = self.links.stats_mut(link) {
-            stats.modules_sent += modules;
-            stats.module_messages += messages;
-            stats.module_bytes += bytes;
+            stats.modules_sent += more.modules_sent;
+            stats.module_messages += more.module_messages;
+            stats.module_bytes += more.module_bytes;
+            stats.module_time += more.module_time;
         }
     }
 
@@ -333,8 +346,8 @@ impl Hub {
                 Output::Closed { handle, reason } => self.close_waiter(handle, reason, effects),
                 Output::RouteAdded { context, via, name } => self.route_added(context, via, name, effects),
                 Output::RouteLost { context, via } => self.route_lost(context, via, effects),
-                Output::Detaching { link } => {
-                    if let Some(info) = self.contexts.get(link) {
+                Output::Detaching { context } => {
+                    if let Some(info) = self.contexts.get(context) {
                         info.set_detached(true);
                     }
                 }

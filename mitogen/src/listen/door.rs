@@ -3,11 +3,10 @@
 //! Whoever has not said who he is has a task of his own, a place among few, and little time: he holds
 //! nobody up.
 
-use super::{Client, Guests, ListenerEvent, Refusal};
+use super::{Age, Client, Guests, ListenerEvent, Refusal};
 use crate::info::ContextInfo;
 use crate::link::{Ending, Registration, Stop, Wire, is_hangup};
 use crate::shared::Shared;
-use crate::upstream::dialect::Age;
 use mitogen_transport::{FrameReader, LinkError, QueueWatch, UnixListener, Visitor};
 use mitogen_wire::{ContextId, Direction, FrameFormat, UnixWelcome};
 use std::collections::VecDeque;

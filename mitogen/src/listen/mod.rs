@@ -8,8 +8,11 @@
 //!    frames, on our authority              <->  a link like any other, unsigned
 //! ```
 
+mod age;
 mod door;
 mod proxy;
+
+pub(crate) use age::Age;
 
 use crate::error::{Error, LostReason};
 use crate::link::Stop;

@@ -4,6 +4,8 @@ use super::finder::Finder;
 use super::pack::Packer;
 use super::{ModuleSettings, deferred};
 use crate::shared::Shared;
+use crate::stats::LinkStats;
+use crate::upstream::dialect;
 use bytes::Bytes;
 use mitogen_importer::{Absence, Answer, Dialect, ModuleName, Output, Policy, Responder};
 use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 /// How many requests may wait. A context that asks faster is told that there is no such module.
 const MOST_WAITING: usize = 4096;
@@ -84,7 +87,9 @@ fn refuse(shared: &Shared, ask: Ask) {
             }
         }
         Ask::Resource { link, request } => {
-            if let Ok(body) = (LoadResource { request, content: None }).encode() {
+            if let Ok(body) =
+                dialect::resource(shared.upstream.as_ref(), LoadResource { request, content: None })
+            {
                 let _ = shared.send(link, LoadResource::HANDLE, body);
             }
         }
@@ -104,6 +109,7 @@ fn serve(settings: &ModuleSettings, shared: &Weak<Shared>, waiting: &AtomicUsize
         responder: Responder::new(settings.policy.clone()),
         packer: Packer::default(),
         dialects: BTreeMap::new(),
+        since: Instant::now(),
     };
     while let Ok(first) = queue.recv() {
         let batch: Vec<Ask> = std::iter::once(first).chain(queue.try_iter().take(256)).collect();
@@ -121,10 +127,13 @@ struct Worker {
     packer: Packer,
     /// Of the links that asked for something.
     dialects: BTreeMap<ContextId, Dialect>,
+    /// Since when this thread is at work on the next answer.
+    since: Instant,
 }
 
 impl Worker {
     fn run(&mut self, shared: &Shared, batch: Vec<Ask>) {
+        self.since = Instant::now();
         self.finder.refresh();
         for ask in batch {
             match ask {
@@ -182,7 +191,14 @@ impl Worker {
             if asked { "it" } else { "nothing" },
             answer.modules.len() - usize::from(asked),
         );
-        shared.note_modules(link, answer.modules.len() as u64, bodies.len() as u64, bytes as u64);
+        let more = LinkStats {
+            modules_sent: answer.modules.len() as u64,
+            module_messages: bodies.len() as u64,
+            module_bytes: bytes as u64,
+            module_time: std::mem::replace(&mut self.since, Instant::now()).elapsed(),
+            ..LinkStats::default()
+        };
+        shared.note_modules(link, &more);
         for body in bodies {
             // Fails when the link is gone: nobody waits then.
             if shared.send(link, handle, body).is_err() {
@@ -218,7 +234,7 @@ impl Worker {
                 request.package,
             );
         }
-        if let Ok(body) = (LoadResource { request, content }).encode() {
+        if let Ok(body) = dialect::resource(shared.upstream.as_ref(), LoadResource { request, content }) {
             let _ = shared.send(link, LoadResource::HANDLE, body);
         }
     }

@@ -8,19 +8,23 @@ use std::time::{Duration, Instant};
 /// Every supported interpreter that this machine has: those of pyenv, then those in `PATH`.
 /// Says out loud which are missing.
 pub fn interpreters() -> Vec<PathBuf> {
-    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| Some(home()?.join(".pyenv")));
     let mut found = Vec::new();
     let versions = ["2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
     for version in versions {
-        let in_pyenv = root.as_deref().and_then(|root| in_pyenv(root, version));
-        let in_path = || which(&format!("python{version}"));
-        match in_pyenv.or_else(in_path) {
+        match interpreter(version) {
             Some(path) => found.push(path),
             None => eprintln!("SKIPPED: no python{version} on this machine"),
         }
     }
     assert!(!found.is_empty(), "no Python at all on this machine");
     found
+}
+
+/// The interpreter of this version (`3.11`), if this machine has it.
+pub fn interpreter(version: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| Some(home()?.join(".pyenv")));
+    let in_pyenv = root.as_deref().and_then(|root| in_pyenv(root, version));
+    in_pyenv.or_else(|| which(&format!("python{version}")))
 }
 
 /// One interpreter of major version 2, if there is one.

@@ -1,7 +1,7 @@
 //! Claims to be somebody else, or to speak for others.
 
 use crate::stage::Stage;
-use mitogen::{Call, Error, Handle, Policy, Value};
+use mitogen::{Call, Error, Handle, Local, Policy, Value};
 use tracing::Level;
 
 #[tokio::test]
@@ -47,6 +47,30 @@ async fn routes_to_others_are_neither_claimed_nor_withdrawn() {
         assert_eq!(same, pid);
         stage.end().await;
     }
+}
+
+/// Has a context ask for ids, as one does that starts others on its own account.
+const ASK_FOR_IDS: &str = "__import__('mitogen.core').core.router.allocate_id()";
+
+#[tokio::test]
+async fn what_a_sibling_will_be_given_is_not_claimed_on_the_way_to_it() {
+    let stage = Stage::set_behind_the_bystander("claim_what_its_siblings_will_be_given").await;
+    stage.act().await.expect("it is only refused");
+    // Its parent complains, once.
+    stage.check().await;
+    assert_eq!(stage.log.count(Level::ERROR), 1, "{:?}", stage.log.warnings());
+    let sibling = stage.bystander.connect(Local::new()).await.expect("a sibling");
+    let child = sibling.connect(Local::new()).await.expect("a child of it");
+    let grandchild = child.connect(Local::new()).await.expect("a child of that");
+    let pid: u32 = child.call("os.getpid", ()).await.expect("a pid");
+    assert_eq!(grandchild.call::<u32>("os.getppid", ()).await.expect("its parent"), pid);
+    // A whole block, given to the child.
+    let first: u32 = child.call("builtins:eval", (ASK_FOR_IDS,)).await.expect("an id");
+    assert!(first > grandchild.id().0);
+    stage.act().await.expect("it is only refused");
+    assert_eq!(grandchild.call::<u32>("os.getppid", ()).await.expect("its parent"), pid);
+    sibling.shutdown().await.expect("a shutdown");
+    stage.end().await;
 }
 
 #[tokio::test]

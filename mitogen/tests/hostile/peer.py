@@ -16,6 +16,7 @@ HEADER = '>hLLLLLL'
 PLAIN, PICKLE = 0x4D49, 0x4D4A
 GET_MODULE, CALL, LOG, ADD_ROUTE, DEL_ROUTE, ALLOCATE_ID, SHUTDOWN, LOAD_MODULE, FORWARD_MODULE, DETACHING, SERVICE = range(100, 111)
 GET_PLAN = 201
+GRANT = 205
 DEAD = 999
 ME, BYSTANDER = 2, 1
 
@@ -131,6 +132,15 @@ def claim_routes(peer, _):
     for text in b'1', b'1:mine', b'0', b'0:mine', b'2', b'2:me', b'3', b'99', b'4294967295', b'4294967296', b'-1', b'x', b'', b':', b'1\0', b'99:' + b'x' * 100000:
         peer.send(ADD_ROUTE, text)
     peer.send(ADD_ROUTE, b'99', src=BYSTANDER)
+
+
+def claim_what_its_siblings_will_be_given(peer, _):
+    """To a parent that is not the controller; as itself, and as what it hopes to be taken for."""
+    for n in range(3, 3000):
+        peer.send(GRANT, b'%d:%d:%d' % (n, n + 1, ME), dst=BYSTANDER)
+        peer.send(ADD_ROUTE, b'%d:mine' % n, dst=BYSTANDER)
+    peer.send(GRANT, b'3:3000:2', src=0, dst=BYSTANDER)
+    peer.send(GRANT, b'3:3000:2', dst=BYSTANDER, auth=0)
 
 
 def delete_routes(peer, _):

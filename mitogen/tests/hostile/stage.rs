@@ -26,6 +26,15 @@ impl Stage {
     }
 
     pub(crate) async fn set_with(builder: RouterBuilder, deed: &str, details: &[&str]) -> Stage {
+        Stage::raise(builder, deed, details, false).await
+    }
+
+    /// With the hostile one as the bystander's child.
+    pub(crate) async fn set_behind_the_bystander(deed: &str) -> Stage {
+        Stage::raise(Router::builder(), deed, &[], true).await
+    }
+
+    async fn raise(builder: RouterBuilder, deed: &str, details: &[&str], behind: bool) -> Stage {
         let log = Log::default();
         // Of this thread; so is the runtime of a test.
         let logging = tracing::subscriber::set_default(log.clone());
@@ -35,7 +44,9 @@ impl Stage {
         let python = common::interpreters().pop().expect("one");
         let words = [python.to_string_lossy(), script.to_string_lossy(), deed.into()];
         let words = words.iter().map(AsRef::as_ref).chain(details.iter().copied());
-        let hostile = router.connect(Local::new().python_argv(words)).await.expect("it is born");
+        let method = Local::new().python_argv(words);
+        let hostile = if behind { bystander.connect(method).await } else { router.connect(method).await };
+        let hostile = hostile.expect("it is born");
         assert_eq!((bystander.id().0, hostile.id().0), (1, 2));
         Stage { router, bystander, hostile, log, _logging: logging }
     }

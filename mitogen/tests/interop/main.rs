@@ -9,48 +9,56 @@ mod player;
 mod records;
 
 use mitogen::Agent;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Records of all routers of a process come to the same place: one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn play(peer: &str, agents: &[(String, Agent)]) {
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// Plays under the interpreter of this version: `peer` as the scenarios call it.
+fn play(peer: &str, version: &str, agents: &[(String, Agent)]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(python) = common::interpreter(version) else {
+        println!("skipped: no python{version} on this machine");
+        return;
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut bad = Vec::new();
-    let only = std::env::var("MITOGEN_INTEROP_PYTHON").ok();
     for (name, agent) in agents {
-        for python in common::interpreters() {
-            if only.as_ref().is_some_and(|only| !python.to_string_lossy().contains(only.as_str())) {
-                continue;
-            }
-            let folder = tempfile::tempdir().expect("a directory");
-            let complaints = runtime.block_on(player::play(peer, agent.clone(), &python, folder.path()));
-            println!("{name} under {}: {} complaints", python.display(), complaints.len());
-            bad.extend(
-                complaints.into_iter().map(|text| format!("{name} under {}: {text}", python.display())),
-            );
-        }
+        let folder = tempfile::tempdir().expect("a directory");
+        let complaints = runtime.block_on(player::play(peer, agent.clone(), &python, folder.path()));
+        println!("{name} under Python {version}: {} complaints", complaints.len());
+        bad.extend(complaints.into_iter().map(|text| format!("{name} under Python {version}: {text}")));
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
-#[test]
-fn our_agent_plays_them() {
-    play("agent", &[("our agent".to_owned(), Agent::Builtin)]);
+fn agent(version: &str) {
+    play("agent", version, &[("our agent".to_owned(), Agent::Builtin)]);
 }
 
-#[test]
-fn upstreams_core_plays_them() {
+fn upstream(version: &str) {
     let Some(packages) = std::env::var_os("MITOGEN_UPSTREAM") else {
-        println!(
-            "skipped: no releases of upstream's in MITOGEN_UPSTREAM (`cargo xtask interop` installs them)"
-        );
+        println!("skipped: optional releases of upstream's (`cargo xtask interop` installs them)");
         return;
     };
-    let packages: Vec<PathBuf> = std::env::split_paths(&packages).collect();
-    let agents: Vec<_> =
-        packages.into_iter().map(|path| (path.display().to_string(), Agent::Upstream(path))).collect();
-    play("upstream", &agents);
+    let agents: Vec<_> = std::env::split_paths(&packages)
+        .map(|path| (path.display().to_string(), Agent::Upstream(path)))
+        .collect();
+    play("upstream", version, &agents);
+}
+
+macro_rules! under {
+    ($($name:ident $version:literal)*) => {
+        mod our_agent_plays {
+            $(#[test] fn $name() { super::agent($version) })*
+        }
+        mod upstreams_core_plays {
+            $(#[test] fn $name() { super::upstream($version) })*
+        }
+    };
+}
+
+under! {
+    under_2_7 "2.7" under_3_6 "3.6" under_3_7 "3.7" under_3_8 "3.8" under_3_9 "3.9" under_3_10 "3.10"
+    under_3_11 "3.11" under_3_12 "3.12" under_3_13 "3.13"
 }

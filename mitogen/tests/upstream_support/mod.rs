@@ -22,7 +22,7 @@ pub(crate) fn package(test: &str, release: &str) -> Option<PathBuf> {
         Ok(()) => Some(place),
         Err(why) if std::env::var("CI").as_deref() == Ok("true") => panic!("mitogen {release}: {why}"),
         Err(why) => {
-            eprintln!("SKIPPED {test}: mitogen {release} cannot be installed: {why}");
+            eprintln!("skipped: {test}: mitogen {release} cannot be installed: {why}");
             None
         }
     }

@@ -8,6 +8,7 @@
 
 mod codec;
 mod import;
+mod relay;
 mod report;
 mod subject;
 
@@ -41,6 +42,7 @@ struct Scenario {
     /// What the subjects are told.
     subject: &'static str,
     count: u32,
+    /// 0: only measured when it is asked for by its whole name.
     quick_count: u32,
     unit: &'static str,
     kind: Kind,
@@ -49,6 +51,8 @@ struct Scenario {
     free: bool,
     /// Against upstream Mitogen.
     target: Option<f64>,
+    /// For our own figure.
+    absolute: Option<f64>,
 }
 
 impl Scenario {
@@ -71,6 +75,7 @@ const BASE: Scenario = Scenario {
     pinned: false,
     free: true,
     target: None,
+    absolute: None,
 };
 
 const SCENARIOS: &[Scenario] = &[
@@ -146,26 +151,36 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
-        name: "relay/small",
-        subject: "relay-small",
-        count: 10_000,
-        quick_count: 500,
-        unit: "msg/s",
+        name: "relay/128KiB",
+        subject: "relay-128KiB",
+        count: 8000,
+        quick_count: 400,
+        unit: "MB/cpu-s",
         kind: Kind::Rate,
-        pinned: true,
+        absolute: Some(700.0),
         ..BASE
     },
     Scenario {
-        name: "relay/128KiB",
-        subject: "relay-bulk",
-        count: 1000,
-        quick_count: 50,
-        unit: "MB/s",
+        name: "relay/128KiB-unsigned",
+        subject: "relay-128KiB-unsigned",
+        count: 8000,
+        quick_count: 400,
+        unit: "MB/cpu-s",
         kind: Kind::Rate,
-        pinned: true,
+        absolute: Some(1500.0),
         ..BASE
     },
     Scenario { name: "many/200", subject: "many", count: 200, quick_count: 8, target: Some(0.5), ..BASE },
+    // The memory of 2,000 Pythons: only where it is asked for by its name.
+    Scenario {
+        name: "many/2000",
+        subject: "many-idle",
+        count: 2000,
+        quick_count: 0,
+        unit: "KiB each",
+        absolute: Some(64.0),
+        ..BASE
+    },
     Scenario { name: "memory/rss", subject: "rss", count: 3, unit: "KiB", target: Some(0.65), ..BASE },
     Scenario { name: "memory/pss", subject: "pss", count: 3, unit: "KiB", ..BASE },
     Scenario { name: "shutdown/1", subject: "shutdown", count: 1, ..BASE },
@@ -297,26 +312,29 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let root = sh::root()?;
     let wanted =
         |name: &str| args.names.is_empty() || args.names.iter().any(|n| name.starts_with(n.as_str()));
-    let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(|s| wanted(s.name)).collect();
+    let by_name = |name: &str| args.names.iter().any(|n| n == name);
+    let chosen = |s: &&Scenario| if s.quick_count == 0 { by_name(s.name) } else { wanted(s.name) };
+    let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(chosen).collect();
+    let with_relay = relay::ROWS.iter().any(|(name, ..)| wanted(name));
     let with_import = args.names.iter().any(|n| n == "import");
     let with_codec = wanted("codec") || args.names.iter().any(|n| n.starts_with("codec"));
-    if chosen.is_empty() && !with_codec && !with_import {
+    if chosen.is_empty() && !with_codec && !with_relay && !with_import {
         let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
         fail!("no scenario of this name; there are: import codec {}", known.join(" "));
     }
-    if with_import {
-        import::rows(&root, args.peer)?;
-        if chosen.is_empty() && !with_codec {
-            return Ok(true);
-        }
-    }
     let mut report = report::Report::new(args.json);
+    let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
+    if with_import {
+        import::rows(&root, args.peer, rounds, &mut report)?;
+    }
     if with_codec {
         codec::rows(&root, args.quick, |row| report.row(row))?;
     }
+    if with_relay {
+        relay::rows(&root, args.quick, |row| report.row(row))?;
+    }
     if !chosen.is_empty() {
         let subjects = Subjects::prepare(&root, args.peer)?;
-        let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
         for scenario in chosen {
             for pinned in [true, false] {
                 if if pinned { scenario.pinned } else { scenario.free } {
@@ -337,7 +355,7 @@ fn measure(
     subjects: &Subjects,
     report: &mut report::Report,
 ) {
-    let count = if quick { scenario.quick_count } else { scenario.count };
+    let count = if quick && scenario.quick_count > 0 { scenario.quick_count } else { scenario.count };
     let name = format!("{}/{}", scenario.title(count), if pinned { "pinned" } else { "free" });
     let mut samples: Vec<Vec<f64>> = vec![Vec::new(); subjects.all.len()];
     let mut out: Vec<bool> = vec![false; subjects.all.len()];
@@ -365,7 +383,8 @@ fn measure(
         peers.push(None);
     }
     for peer in peers {
-        let target = scenario.target.filter(|_| peer.is_some_and(|(name, _)| name == Subject::UPSTREAM));
+        let relative = scenario.target.filter(|_| peer.is_some_and(|(name, _)| name == Subject::UPSTREAM));
+        let target = relative.or(scenario.absolute.filter(|_| peer.is_none()));
         report.row(&Row {
             scenario: &name,
             unit: scenario.unit,

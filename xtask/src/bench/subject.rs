@@ -16,7 +16,7 @@ use crate::system;
 const PEERS: &[&str] = &["mitogen==0.3.54", "execnet==2.1.2"];
 
 /// The longest that one program may take for one round.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// One program.
 pub(super) struct Subject {

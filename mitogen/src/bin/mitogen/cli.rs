@@ -171,8 +171,8 @@ pub(crate) struct RunArgs {
 /// command that a signal ended gives 128 plus the signal's number. On several targets each line carries the name
 /// of its target. Everything behind the first word belongs to the remote command.
 ///
-/// The output is gathered in memory and shown when the command has ended: one that never ends, or prints without
-/// end, is none for this.
+/// Output is shown as it comes, and the remote command waits while ours is not read. With --json and -b it is
+/// gathered: up to 128 MiB of each target. The remote command ends when we do.
 ///
 /// Its stdin is empty unless --stdin says otherwise: our own is never read unasked, so that a loop that reads a list
 /// of hosts keeps its list. What is given is read whole, then sent to every target.
@@ -184,6 +184,7 @@ Examples:
   mitogen -t ssh:web1 exec uname -a
   mitogen exec -- sh -c 'echo out; echo err >&2; exit 3'
   mitogen -t 'ssh:web[01-20]' -b exec --shell 'df -h / | tail -1'
+  mitogen -t 'ssh:web[01-20]' exec tail -Fn0 /var/log/syslog | grep error
   mitogen -t ssh:db1 exec --stdin dump.sql psql shop
   tar c . | mitogen -t ssh:web1 exec --stdin - -- tar x -C /srv/www"
 )]

@@ -9,10 +9,10 @@ use crate::{
     range,
     target::{Destination, Hop, Malformed, SLASH, Target},
 };
-use mitogen::{HostKeys, Method, OptionValue, Ssh};
+use mitogen::{Method, OptionValue};
 use std::{
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -123,23 +123,53 @@ fn method(
         });
     }
     check(hop, methods)?;
-    if hop.method == "ssh" && hop.options.iter().all(|(key, _)| key == "python") {
-        let destination: Destination =
-            hop.argument.as_deref().unwrap_or_default().parse().map_err(|why: Malformed| why.to_string())?;
-        return Ok(ssh(&destination, python, common, passwords.login).connect_timeout(timeout).into());
-    }
     let mut options: Vec<(&str, OptionValue)> = vec![("connect_timeout", timeout.as_secs_f64().into())];
-    options.extend(hop.argument.as_deref().map(|argument| ("argument", argument.into())));
+    match &hop.argument {
+        Some(argument) if hop.method == "ssh" => {
+            let to: Destination = argument.parse().map_err(|why: Malformed| why.to_string())?;
+            options.push(("hostname", to.host.as_str().into()));
+            options.extend(to.user.as_deref().map(|user| ("username", user.into())));
+            options.extend(to.port.map(|port| ("port", f64::from(port).into())));
+            for (key, value) in for_ssh(common) {
+                options.push((key, value));
+            }
+        }
+        argument => options.extend(argument.as_deref().map(|argument| ("argument", argument.into()))),
+    }
     options.extend(python.as_deref().map(|python| ("python", python.into())));
     let password = match hop.method.as_str() {
+        "ssh" => passwords.login,
         "sudo" | "su" | "doas" => passwords.become_,
         _ => None,
     };
     options.extend(password.map(|password| ("password", OptionValue::Secret(password.expose().into()))));
+    // What the hop itself says comes last, and counts.
     let own = hop.options.iter().filter(|(key, _)| key != "python");
     let own: Vec<(String, &str)> = own.map(|(key, value)| (key.replace('-', "_"), value.as_str())).collect();
     options.extend(own.iter().map(|(key, value)| (key.as_str(), (*value).into())));
-    Method::from_options(&hop.method, options).map_err(|why| why.to_string())
+    let method = Method::from_options(&hop.method, options).map_err(|why| why.to_string())?;
+    Ok(match method {
+        Method::Ssh(ssh) => common.ssh_option.iter().fold(*ssh, |ssh, option| ssh.option(option)).into(),
+        method => method,
+    })
+}
+
+/// What the command line says to every ssh.
+fn for_ssh(common: &Common) -> impl Iterator<Item = (&'static str, OptionValue)> {
+    let file =
+        |path: &Option<PathBuf>| path.as_ref().map(|path| OptionValue::Text(path.display().to_string()));
+    let policy = match common.host_keys {
+        None | Some(HostKeyPolicy::Enforce) => "enforce",
+        Some(HostKeyPolicy::AcceptNew) => "accept-new",
+        Some(HostKeyPolicy::Ignore) => "ignore",
+    };
+    [
+        ("ssh_config", file(&common.ssh_config)),
+        ("identity_file", file(&common.identity)),
+        ("check_host_keys", Some(policy.into())),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key, value?)))
 }
 
 /// Whether the hop's method is there, and what only targets can do wrong.
@@ -148,7 +178,11 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
     let known = || Method::names().iter().copied().filter(|name| *name != "custom");
     if !known().any(|name| name == hop.method) {
         let names: Vec<&str> = known().chain(methods.names()).collect();
-        return Err(format!("there is no method `{}`; available: {}", hop.method, names.join(", ")));
+        let advice = match hop.argument {
+            None => format!("; if it is a host, write ssh:{}", hop.method),
+            Some(_) => String::new(),
+        };
+        return Err(format!("there is no method `{}`; available: {}{advice}", hop.method, names.join(", ")));
     }
     match (hop.method.as_str(), &hop.argument) {
         ("local", Some(_)) => return Err("`local` takes no argument".to_owned()),
@@ -169,36 +203,6 @@ fn check(hop: &Hop, methods: &Methods) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-fn ssh(to: &Destination, python: Option<String>, common: &Common, password: Option<&Password>) -> Ssh {
-    let mut ssh = Ssh::new(&to.host);
-    if let Some(user) = &to.user {
-        ssh = ssh.user(user);
-    }
-    if let Some(port) = to.port {
-        ssh = ssh.port(port);
-    }
-    if let Some(python) = python {
-        ssh = ssh.python(python);
-    }
-    if let Some(password) = password {
-        ssh = ssh.password(password.expose());
-    }
-    if let Some(file) = &common.ssh_config {
-        ssh = ssh.config(file.display().to_string());
-    }
-    if let Some(file) = &common.identity {
-        ssh = ssh.identity(file.display().to_string());
-    }
-    for option in &common.ssh_option {
-        ssh = ssh.option(option);
-    }
-    ssh.host_keys(match common.host_keys {
-        None | Some(HostKeyPolicy::Enforce) => HostKeys::Enforce,
-        Some(HostKeyPolicy::AcceptNew) => HostKeys::AcceptNew,
-        Some(HostKeyPolicy::Ignore) => HostKeys::Ignore,
-    })
 }
 
 #[cfg(test)]
@@ -227,6 +231,28 @@ mod tests {
         assert!(fault("local?pyhton=x").contains("it takes: python"));
         assert!(fault("local?python=").contains("empty"));
         assert!(fault("ssh:-oProxyCommand=x").contains("cannot start"));
+    }
+
+    #[test]
+    fn a_hop_with_options_of_its_own_has_the_common_ones_too() {
+        let common = Common {
+            ssh_config: Some("/the/config".into()),
+            identity: Some("/the/key".into()),
+            ssh_option: vec!["Ciphers=theirs".into()],
+            host_keys: Some(HostKeyPolicy::AcceptNew),
+            ..Common::default()
+        };
+        for target in ["ssh:u@a:2222", "ssh:u@a:2222?name=x&python=p", "ssh:u@a:2222?compression=yes"] {
+            let place =
+                place(target.parse().unwrap(), &common, &Methods::default(), &Passwords::default()).unwrap();
+            let shown = format!("{:?}", place.methods[0]);
+            for part in ["/the/config", "/the/key", "Ciphers=theirs", "AcceptNew", "\"u\"", "\"a\"", "2222"] {
+                assert!(shown.contains(part), "{part}: {shown}");
+            }
+        }
+        let own = "ssh:a?check_host_keys=enforce".parse().unwrap();
+        let place = place(own, &common, &Methods::default(), &Passwords::default()).unwrap();
+        assert!(format!("{:?}", place.methods[0]).contains("Enforce"));
     }
 
     #[test]

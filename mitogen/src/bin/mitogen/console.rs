@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Both output streams and the progress line. A cheap handle.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Console {
     shared: Arc<Mutex<Shared>>,
     /// Colours for stdout.
@@ -18,6 +18,7 @@ pub(crate) struct Console {
     progress: bool,
 }
 
+#[derive(Debug)]
 struct Shared {
     /// What stands on stderr's last line and has to be wiped before anything else is written.
     progress: String,

@@ -38,6 +38,7 @@ impl From<&Error> for Failure {
             | Error::Refused { .. }
             | Error::Encode { .. }
             | Error::TooLarge { .. }
+            | Error::CallsTooLarge { .. }
             | Error::Decode { .. } => Kind::Call,
             Error::BadName { .. } => Kind::Usage,
             _ => Kind::Internal,

@@ -42,6 +42,8 @@ pub(crate) struct Fleet {
     pub(crate) names: Names,
     pub(crate) console: Console,
     pub(crate) interrupt: Interrupt,
+    /// Says that what is shown as it comes cannot be.
+    pub(crate) breakage: mpsc::UnboundedReceiver<io::Error>,
 }
 
 /// How many targets at once the limit of open files allows. That it is fewer than was asked for shows at `-v`.
@@ -72,10 +74,12 @@ enum Cut {
 
 impl Fleet {
     /// Works through all targets and shows what comes of them; then everything is shut down. Gives the exit status.
-    pub(crate) async fn run(self, mut report: Report) -> u8 {
+    pub(crate) async fn run(mut self, mut report: Report) -> u8 {
         let total = self.places.len();
         let mut remote_status = None;
-        let cut = self.work(total, &mut report, &mut remote_status).await.err();
+        let (_, nothing) = mpsc::unbounded_channel();
+        let breakage = std::mem::replace(&mut self.breakage, nothing);
+        let cut = self.work(total, &mut report, &mut remote_status, breakage).await.err();
         self.console.progress(String::new());
         let status = match &cut {
             None => None,
@@ -108,6 +112,7 @@ impl Fleet {
         total: usize,
         report: &mut Report,
         remote_status: &mut Option<u8>,
+        mut breakage: mpsc::UnboundedReceiver<io::Error>,
     ) -> Result<(), Cut> {
         let (send, mut outcomes) = mpsc::unbounded_channel();
         let start = Instant::now();
@@ -130,6 +135,7 @@ impl Fleet {
             tokio::select! {
                 biased;
                 () = self.interrupt.came() => return Err(Cut::Interrupted),
+                Some(error) = breakage.recv() => return Err(Cut::Output(error)),
                 Some((index, outcome)) = outcomes.recv() => {
                     if let Some(Answer::Output { status, .. }) = outcome.answer {
                         *remote_status = Some(shell_status(status));
@@ -164,7 +170,7 @@ impl Fleet {
                 Err(failure) => (None, Some(failure)),
             },
             Task::Work(work) => match grove.contexts(place, ways, count).await {
-                Ok(contexts) => work.run(&contexts).await,
+                Ok(contexts) => work.run(&contexts, &target).await,
                 Err(failure) => (None, Some(failure)),
             },
         };

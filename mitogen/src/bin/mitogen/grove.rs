@@ -2,6 +2,7 @@
 //! that needs it.
 
 use crate::{
+    connect::CONNECT_TIMEOUT,
     fleet::Place,
     logs::{Names, PHASES},
     outcome::Failure,
@@ -11,7 +12,7 @@ use mitogen::{Context, Error, Method, Phase, Router};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
 
@@ -29,6 +30,15 @@ pub(crate) struct Grove {
 
 /// The ways to a target's contexts, this machine's child first.
 pub(crate) struct Ways(Vec<String>);
+
+/// After how long it is tried again where a server has no room for another login: sshd lets ten be under way, and then
+/// fewer and fewer more.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+    Duration::from_secs(2),
+];
 
 impl Grove {
     /// Of these places; gives the ways of each, in their order.
@@ -119,12 +129,29 @@ impl Grove {
         let mut observe = |phase: Phase, at: Duration| {
             tracing::info!(target: PHASES, "{target}: phase {phase} at {:.1} ms", at.as_secs_f64() * 1000.0);
         };
-        let context = match via {
-            None => self.router.connect_observed(method.clone(), &mut observe).await?,
-            Some(via) => via.connect_observed(method.clone(), &mut observe).await?,
-        };
-        tracing::info!(target: PHASES, "{target}: connected");
-        Ok(context)
+        let start = Instant::now();
+        let patience = method.connect_timeout().unwrap_or(CONNECT_TIMEOUT);
+        let mut pauses = PAUSES.iter();
+        loop {
+            let connected = match via {
+                None => self.router.connect_observed(method.clone(), &mut observe).await,
+                Some(via) => via.connect_observed(method.clone(), &mut observe).await,
+            };
+            match (&connected, pauses.next()) {
+                (Err(Error::Connect(error)), Some(pause))
+                    if error.is_turned_away() && start.elapsed() + *pause < patience =>
+                {
+                    tracing::info!(target: PHASES, "{target}: turned away; once more in {} s", pause.as_secs_f64());
+                    tokio::time::sleep(*pause).await;
+                }
+                _ => {
+                    if connected.is_ok() {
+                        tracing::info!(target: PHASES, "{target}: connected");
+                    }
+                    return connected;
+                }
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! | many targets at once, and what they share | `fleet`, `grove`, `interrupt` |
 //! | what a command does on one target | `command` |
 //! | results and failures, JSON, exit status | `outcome`, `failure`, `json` |
-//! | showing them | `report`, `console`, `logs` |
+//! | showing them | `report`, `live`, `console`, `logs` |
 //! | passwords, methods of the user's own | `password`, `methods` |
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,7 @@ mod fleet;
 mod grove;
 mod interrupt;
 mod json;
+mod live;
 mod logs;
 mod methods;
 mod outcome;
@@ -37,10 +38,12 @@ use command::listen::Hall;
 use connect::Passwords;
 use console::Console;
 use fleet::{Fleet, Task};
+use live::Live;
 use methods::Methods;
 use outcome::exit;
 use password::{Password, Unasked};
 use std::{io, path::PathBuf, process::ExitCode};
+use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
     let (common, command) = Cli::parse().settle();
@@ -71,30 +74,40 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     let timeout = common.timeout;
     let mut script = None;
     let mut socket = None;
-    let task = match command {
-        Command::Completions(args) => return print(console, &command::generated::completions(&args)),
+    let (broken, breakage) = mpsc::unbounded_channel();
+    // Once: one of the files may be a pipe.
+    let targets = match &command {
+        Command::Completions(args) => return print(console, &command::generated::completions(args)),
         Command::Man(args) => {
-            return print(console, &command::generated::man(&args).map_err(Fault::Usage)?);
+            return print(console, &command::generated::man(args).map_err(Fault::Usage)?);
         }
+        Command::Exec(args) if is_stdin(&args.stdin) && is_stdin(&common.targets_file) => {
+            let why = "stdin can be read only once: by --targets-file, or by --stdin";
+            return Err(Fault::Usage(why.to_owned()));
+        }
+        _ => connect::targets(&common).map_err(Fault::Usage)?,
+    };
+    let task = match command {
+        // Done.
+        Command::Completions(_) | Command::Man(_) => return Ok(exit::OK),
         Command::Run(args) => {
             let (path, args) = command::run::call(args).map_err(Fault::Usage)?;
             script = Some(path);
             Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?)
         }
         Command::Call(args) => Task::Work(command::call::work(args, timeout).map_err(Fault::Usage)?),
-        Command::Exec(args) if is_stdin(&args.stdin) && is_stdin(&common.targets_file) => {
-            let why = "stdin can be read only once: by --targets-file, or by --stdin";
-            return Err(Fault::Usage(why.to_owned()));
+        Command::Exec(args) => {
+            // One document, and the comparison of all, need the whole of each.
+            let live = match common.form() == cli::Form::Text && !common.gather {
+                true => Some(Live::new(console, targets.len() > 1, broken).map_err(ours)?),
+                false => None,
+            };
+            Task::Work(command::exec::work(args, timeout, live).map_err(Fault::Usage)?)
         }
-        Command::Exec(args) => Task::Work(command::exec::work(args, timeout).map_err(Fault::Usage)?),
         Command::Put(args) => {
-            let targets = connect::targets(&common).map_err(Fault::Usage)?.len();
-            Task::Work(command::put::work(args, timeout, targets, console).map_err(Fault::Usage)?)
+            Task::Work(command::put::work(args, timeout, targets.len(), console).map_err(Fault::Usage)?)
         }
-        Command::Get(args) => {
-            let targets = connect::targets(&common).map_err(Fault::Usage)?.len();
-            Task::Work(command::get::work(args, timeout, targets, console))
-        }
+        Command::Get(args) => Task::Work(command::get::work(args, timeout, targets.len(), console)),
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
@@ -103,7 +116,6 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             Task::Work(command::Work::Ping { count: 0, timeout })
         }
     };
-    let targets = connect::targets(&common).map_err(Fault::Usage)?;
     let mut methods = Methods::default();
     for path in &common.methods {
         methods.read(path).map_err(Fault::Usage)?;
@@ -127,10 +139,10 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         let passwords = Passwords { login: login.as_ref(), become_: become_.as_ref() };
         let interrupt = interrupt::Interrupt::watch();
         let agent = agent::agent(common.agent.as_ref()).await.map_err(Fault::Usage)?;
-        let ours = agent == mitogen::Agent::Builtin;
+        let builtin = agent == mitogen::Agent::Builtin;
         let builder = mitogen::Router::builder().signed(!common.unsigned).agent(agent);
-        let router = modules(builder, &common, script.as_deref()).build().map_err(|error| match ours {
-            true => Fault::Ours(error.to_string()),
+        let router = modules(builder, &common, script.as_deref()).build().map_err(|error| match builtin {
+            true => ours(error),
             false => Fault::Usage(format!("--agent: {error}")),
         })?;
         let report = report::Report::new(console.clone(), common.form(), common.gather, targets.len());
@@ -140,12 +152,12 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .collect::<Result<_, _>>()
             .map_err(Fault::Usage)?;
         let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
+        let console = console.clone();
         if let Some(socket) = socket {
-            let (form, console) = (common.form(), console.clone());
-            let hall = Hall { router, places, forks, socket, form, names, console, interrupt };
+            let hall = Hall { router, places, forks, socket, form: common.form(), names, console, interrupt };
             return hall.run(report).await.map_err(Fault::Usage);
         }
-        let fleet = Fleet { router, places, forks, task, names, console: console.clone(), interrupt };
+        let fleet = Fleet { router, places, forks, task, names, console, interrupt, breakage };
         Ok(fleet.run(report).await)
     });
     // A thread that still waits for the terminal is no reason to wait.
@@ -196,6 +208,10 @@ async fn password(
             "{option}: the terminal gave no password: {error}; there is {file_option}"
         ))),
     }
+}
+
+fn ours(error: impl ToString) -> Fault {
+    Fault::Ours(error.to_string())
 }
 
 /// Whether one of these names our own standard input.

@@ -229,7 +229,7 @@ fn alike(a: &Outcome, b: &Outcome) -> bool {
 }
 
 /// Each line with the name in front; a last line without an end gets one.
-fn prefixed(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn prefixed(name: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         out.extend_from_slice(name.as_bytes());

@@ -76,15 +76,15 @@ impl FromStr for Target {
             return Err(Malformed("a target is empty; write `local` or `ssh:HOST`".into()));
         }
         let mut hops: Vec<Hop> = Vec::new();
-        for hop in text.split('/') {
+        for (at, hop) in text.split('/').enumerate() {
             let had_options = hops.last().is_some_and(|hop| !hop.options.is_empty());
             // `python=/usr/bin/python3` ends the hop at an empty value.
-            let is_cut =
-                hops.last().and_then(|hop| hop.options.last()).is_some_and(|(_, value)| value.is_empty());
-            let hop = match parse_hop(hop) {
-                _ if is_cut => Err("a value is empty".to_owned()),
-                hop => hop.map_err(|Malformed(why)| why),
-            };
+            if let Some((key, _)) =
+                hops.last().and_then(|hop| hop.options.last()).filter(|(_, value)| value.is_empty())
+            {
+                return Err(Malformed(cut(text, key, at)));
+            }
+            let hop = parse_hop(hop).map_err(|Malformed(why)| why);
             let advice = if had_options { SLASH } else { "" };
             hops.push(hop.map_err(|why| Malformed(format!("target `{text}`: {why}{advice}")))?);
         }
@@ -121,6 +121,25 @@ impl fmt::Display for Hop {
     }
 }
 
+/// What to write instead of a path whose first `/` has ended the hop; `at` counts the parts before the rest of it.
+fn cut(text: &str, key: &str, at: usize) -> String {
+    // What stands behind the path is another option, or a hop with an argument.
+    let mut parts: Vec<&str> =
+        text.split('/').skip(at).take_while(|part| !part.contains([':', '?'])).collect();
+    if let Some(last) = parts.last_mut() {
+        *last = last.split('&').next().unwrap_or_default();
+    }
+    let path = parts.join("/");
+    let mut why = format!(
+        "target `{text}`: a `/` begins another hop, so nothing stands behind `{key}=`; write {key}=%2F{}",
+        path.replace('/', "%2F")
+    );
+    if key == "python" {
+        why.push_str(&format!(", or use --python /{path}"));
+    }
+    why
+}
+
 fn parse_hop(text: &str) -> Result<Hop, Malformed> {
     if text.is_empty() {
         return Err(Malformed("a hop is empty; a `/` inside a name or value is written %2F".into()));
@@ -135,7 +154,7 @@ fn parse_hop(text: &str) -> Result<Hop, Malformed> {
     };
     if !is_word(method) {
         return Err(Malformed(format!(
-            "`{method}` is no method name; a hop is METHOD[:ARGUMENT][?KEY=VALUE]"
+            "`{method}` is no method name; a hop is METHOD[:ARGUMENT][?KEY=VALUE], a host ssh:[USER@]HOST[:PORT]"
         )));
     }
     let argument = match argument {
@@ -316,7 +335,12 @@ mod tests {
         assert!(fault("").contains("empty"));
         assert!(fault("ssh:a//ssh:b").contains("%2F"));
         assert!(fault("ssh:").contains("behind `ssh:`"));
-        assert!(fault("local?python=/usr/bin/python3").contains("%2F"));
+        let told = fault("local?python=/usr/bin/python3");
+        assert!(
+            told.contains("write python=%2Fusr%2Fbin%2Fpython3, or use --python /usr/bin/python3"),
+            "{told}"
+        );
+        assert!(fault("docker:x?socket=/run/a&user=b/ssh:c").ends_with("write socket=%2Frun%2Fa"));
         assert!(fault("local?python=venv/.bin/python").contains("%2F"));
         assert!(!fault("ssh:a/-").contains("%2F"));
         assert!(fault("web1.example").contains("METHOD"));

@@ -235,6 +235,14 @@ def late():
     return module.VALUE
 
 
+def resource(package, name):
+    """The content of a package's data file, where the library can give it."""
+    if (3, 7) <= sys.version_info < (3, 13):
+        import importlib.resources
+        return importlib.resources.read_binary(package, name)
+    return b'data\n'
+
+
 def kill():
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)

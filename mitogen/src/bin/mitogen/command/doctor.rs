@@ -117,7 +117,7 @@ impl Doctor {
         }
         sheet.0[AUTH].hint = sudoers;
         let start = Instant::now();
-        let gave = Work::FirstCall { timeout: self.timeout }.run(std::slice::from_ref(&context)).await;
+        let gave = Work::FirstCall { timeout: self.timeout }.run(std::slice::from_ref(&context), "").await;
         let took = start.elapsed();
         match gave {
             (Some(Answer::Value(value)), None) => {

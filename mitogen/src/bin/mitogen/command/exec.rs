@@ -3,9 +3,11 @@
 use super::{Gave, Work};
 use crate::{
     cli::ExecArgs,
+    live::{Lines, Live},
     outcome::{Answer, Failure, Kind},
 };
-use mitogen::{Command, Context, Error};
+use bytes::Bytes;
+use mitogen::{Command, Context, Error, Output};
 use std::{
     fs::File,
     io::{self, Read},
@@ -13,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-/// The work that the arguments ask for.
+/// The work that the arguments ask for; without `live` the output is gathered.
 ///
 /// # Errors
 /// Its input cannot be read, or is too much.
-pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Result<Work, String> {
+pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>, live: Option<Live>) -> Result<Work, String> {
     let (mut command, name) = match args.shell {
         Some(text) => (Command::shell(text), "sh".to_owned()),
         None => {
@@ -34,7 +36,7 @@ pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>) -> Result<Work, St
         let input = input(&path).map_err(|error| format!("--stdin: {}: {error}", path.display()))?;
         command = command.stdin(input);
     }
-    Ok(Work::Exec { command, name })
+    Ok(Work::Exec { command, name, live })
 }
 
 /// The most that a command may be given to read. It travels in one message to each target.
@@ -54,22 +56,43 @@ fn input(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Runs the command and waits for its end.
-pub(super) async fn run(context: &Context, command: Command, name: &str) -> Result<Gave, Error> {
-    let output = match context.exec(command).await {
+pub(super) async fn run(
+    context: &Context,
+    command: Command,
+    name: &str,
+    live: Option<Lines>,
+) -> Result<Gave, Error> {
+    let output = match live {
+        Some(lines) => show(context, command, lines).await,
+        None => {
+            context.exec(command).await.map(|Output { status, stdout, stderr, .. }| (status, stdout, stderr))
+        }
+    };
+    let (status, stdout, stderr) = match output {
         Ok(output) => output,
         Err(error) => return Ok((None, Some(not_run(&error, name)))),
     };
-    let failure = match output.status {
+    let failure = match status {
         0 => None,
         status if status < 0 => Some(format!("{name} was killed by signal {}", status.unsigned_abs())),
         status => Some(format!("{name} ended with status {status}")),
     };
-    let answer = Answer::Output {
-        status: output.status,
-        stdout: output.stdout.to_vec(),
-        stderr: output.stderr.to_vec(),
-    };
+    let answer = Answer::Output { status, stdout: stdout.to_vec(), stderr: stderr.to_vec() };
     Ok((Some(answer), failure.map(|message| Failure::new(Kind::Call, message))))
+}
+
+/// Runs the command and shows what it prints; what is left to be shown of it is nothing.
+async fn show(context: &Context, command: Command, mut lines: Lines) -> Result<(i32, Bytes, Bytes), Error> {
+    let mut running = context.spawn(command)?;
+    let end = loop {
+        match running.next().await {
+            Ok(Some(printed)) => lines.show(printed).await,
+            Ok(None) => break Ok((running.status().unwrap_or_default(), Bytes::new(), Bytes::new())),
+            Err(error) => break Err(error),
+        }
+    };
+    lines.finish().await;
+    end
 }
 
 /// Why there is no output, in terms of the command: how it is run over there is of no interest.

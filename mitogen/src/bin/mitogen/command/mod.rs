@@ -12,7 +12,10 @@ pub(crate) mod run;
 pub(crate) mod transfer;
 pub(crate) mod tree;
 
-use crate::outcome::{Answer, Failure};
+use crate::{
+    live::Live,
+    outcome::{Answer, Failure},
+};
 use mitogen::{Context, Error};
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ pub(crate) enum Work {
         command: mitogen::Command,
         /// How it is called in messages.
         name: String,
+        /// Where its output goes as it comes; `None` where it is gathered.
+        live: Option<Live>,
     },
     /// So many round trips.
     Ping {
@@ -55,14 +60,17 @@ pub(crate) enum Work {
 pub(crate) type Gave = (Option<Answer>, Option<Failure>);
 
 impl Work {
-    /// Does it in the last of these contexts, which lead to each other.
-    pub(crate) async fn run(&self, contexts: &[Context]) -> Gave {
+    /// Does it in the last of these contexts, which lead to each other and to this target.
+    pub(crate) async fn run(&self, contexts: &[Context], target: &str) -> Gave {
         // Every target has a hop.
         let Some(context) = contexts.last() else { return (None, None) };
         let result = match self {
             Work::Tree { timeout } => tree::run(contexts, *timeout).await,
             Work::Call(call) => call::run(context, call.clone()).await,
-            Work::Exec { command, name } => exec::run(context, command.clone(), name).await,
+            Work::Exec { command, name, live } => {
+                let live = live.as_ref().map(|live| live.target(target));
+                exec::run(context, command.clone(), name, live).await
+            }
             Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,
             Work::Put(put) => put::run(context, put).await,
             Work::Get(get) => get::run(context, get).await,
