@@ -16,8 +16,9 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Checks a message that came by `link`. A stamped link (a client's, on a listener) acts on the
-    /// authority of its stamp, whatever it says.
+    /// Checks a message that came by `link`. On a stamped link (a client's, on a listener) what the
+    /// neighbour itself says has the authority of the stamp. What is behind it has its own, whatever
+    /// the neighbour may do: it can be on a machine that nobody trusts.
     pub(crate) fn check(
         table: &Table,
         link: ContextId,
@@ -31,7 +32,9 @@ impl Admitted {
         if message.src != message.auth && table.towards(message.src) != Some(link) {
             return Err((message, Rejection::BadSource));
         }
-        if let Some(stamp) = stamp {
+        if let Some(stamp) = stamp
+            && message.auth == link
+        {
             message.auth = stamp;
         }
         Ok(Admitted { message, arrival: Some(link) })

@@ -50,8 +50,8 @@ impl Config {
 pub struct LinkOptions {
     /// What the neighbour is called; announced with it.
     pub name: Option<String>,
-    /// The authority that everything from this link carries (a listener's clients act as the
-    /// listener's context).
+    /// The authority that everything carries which the neighbour itself sends (a listener's clients
+    /// act as the listener's context).
     pub stamp: Option<ContextId>,
 }
 
@@ -320,7 +320,7 @@ impl Router {
             return self.bounce(&admitted, Dead::NoRoute { to: dst, at: self.table.own() });
         };
         if let Some(arrival) = arrival {
-            if self.unidirectional && !self.is_privileged(arrival) && !self.is_privileged(out) {
+            if self.unidirectional && !self.is_privileged(arrival, src) && !self.is_privileged(out, dst) {
                 let via = self.table.own();
                 return self.bounce(&admitted, Dead::RoutingMode { from: src, to: dst, via });
             }
@@ -354,8 +354,9 @@ impl Router {
         }
     }
 
-    fn is_privileged(&self, link: ContextId) -> bool {
-        let stamp = self.links.get(&link).and_then(|link| link.stamp);
+    /// Whether whoever is at that end of a link is above this context, or acts for it.
+    fn is_privileged(&self, link: ContextId, end: ContextId) -> bool {
+        let stamp = self.links.get(&link).filter(|_| end == link).and_then(|link| link.stamp);
         self.table.is_ancestor(link) || stamp.is_some_and(|stamp| self.table.is_parent_or_self(stamp))
     }
 

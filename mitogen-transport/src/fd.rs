@@ -135,6 +135,11 @@ impl Fd {
         Ok(())
     }
 
+    /// Ends a socket in both directions.
+    pub(crate) fn shut_down(&self) {
+        let _ = rustix::net::shutdown(self.fd.get_ref(), rustix::net::Shutdown::Both);
+    }
+
     /// Tells the far end of a socket that nothing more will come. Pipes and ptys have no such
     /// thing; they end when they are closed.
     pub(crate) fn shut_down_write(&self) {

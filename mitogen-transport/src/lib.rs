@@ -19,6 +19,7 @@ mod descriptors;
 mod error;
 mod fd;
 mod link;
+mod listen;
 pub mod memory;
 mod method;
 mod process;
@@ -32,6 +33,7 @@ pub use credentials::{Credential, Credentials, Question};
 pub use descriptors::raise_descriptor_limit;
 pub use error::ConnectError;
 pub use link::{DEFAULT_QUEUE_LIMIT, FrameReader, FrameWriter, LinkError, QueueWatch, Stream, Waiting};
+pub use listen::{ListenError, UnixListener, Visitor};
 pub use method::{
     Buildah, Custom, Doas, Docker, HostKeys, Incus, Jail, Kubectl, Local, Lxc, Lxd, Method, OptionError,
     OptionValue, Podman, Setns, Ssh, Su, Sudo,

@@ -160,6 +160,13 @@ impl FrameReader {
     }
 }
 
+impl FrameReader {
+    /// Ends a socket in both directions: what is queued in its writer fails.
+    pub fn hang_up(&self) {
+        self.fd.shut_down();
+    }
+}
+
 /// The half of a link that sends. Nothing here waits, so it can be used under a lock.
 ///
 /// When it is dropped, what is queued is still written as long as the far end reads; then the far

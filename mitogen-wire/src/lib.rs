@@ -48,6 +48,7 @@
 //! | frame formats | [`FrameFormat`], [`Layout`], [`Integrity`], [`SessionKey`], [`Direction`] |
 //! | frames | [`Encoder`], [`FrameHead`], [`Decoder`], [`FrameError`], [`DEFAULT_MAX_PAYLOAD`], [`MAC_LEN`] |
 //! | typed payloads | [`body`] |
+//! | the words before frames on a UNIX socket | [`UnixHello`], [`UnixWelcome`] |
 //! | Python values | [`Value`], [`BigInt`], [`Secret`], [`to_value`], [`from_value`] |
 //! | pickles | [`pickle`] |
 //! | Python sources, as tokens | [`python`] |
@@ -66,6 +67,7 @@ mod message;
 pub mod pickle;
 pub mod python;
 mod serde_bridge;
+mod unix;
 mod value;
 
 pub use frame::{DEFAULT_MAX_PAYLOAD, Decoder, Encoder, FrameError, FrameFormat, FrameHead};
@@ -74,4 +76,5 @@ pub use id::{ContextId, Handle};
 pub use integrity::{Direction, Integrity, MAC_LEN, SessionKey};
 pub use message::{Encoding, Message, ReplyTo};
 pub use serde_bridge::{ValueError, ValueErrorKind, from_value, to_value};
+pub use unix::{UnixHello, UnixWelcome};
 pub use value::{BigInt, ParseBigIntError, Secret, Value};

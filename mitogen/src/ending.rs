@@ -7,20 +7,34 @@ use crate::shared::Shared;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The links whose process is not reaped yet.
-pub(crate) struct Living(watch::Sender<usize>);
+/// The links whose process is not reaped yet, and the listeners whose socket is there; and whether they are to end.
+pub(crate) struct Living(watch::Sender<usize>, watch::Sender<bool>);
 
 impl Living {
     pub(crate) fn new() -> Living {
-        Living(watch::Sender::new(0))
+        Living(watch::Sender::new(0), watch::Sender::new(false))
     }
 
     pub(crate) fn add(&self) {
         self.0.send_modify(|living| *living += 1);
     }
 
-    fn remove(&self) {
+    pub(crate) fn remove(&self) {
         self.0.send_modify(|living| *living -= 1);
+    }
+
+    /// The router takes nobody in any more.
+    fn close_doors(&self) {
+        self.1.send_replace(true);
+    }
+
+    /// Waits until nobody is to be taken in any more.
+    pub(crate) fn doors_closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closed = self.1.subscribe();
+        async move {
+            // An error says that the router is gone.
+            let _ = closed.wait_for(|&closed| closed).await;
+        }
     }
 
     async fn wait_none(&self) {
@@ -31,6 +45,7 @@ impl Living {
 
 impl Shared {
     pub(crate) async fn shut_down_all(&self) -> Result<(), Error> {
+        self.living.close_doors();
         self.files().shut_down();
         let infos = self.apply(|hub| {
             hub.refuse_more();
@@ -74,6 +89,7 @@ impl Shared {
 
     /// Closes every link at once; the link tasks see to the processes. Calls under way fail.
     pub(crate) fn close(&self) {
+        self.living.close_doors();
         self.files().shut_down();
         self.apply(crate::hub::Hub::close);
     }

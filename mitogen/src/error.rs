@@ -1,6 +1,6 @@
 //! What can go wrong, told apart by who can do something about it.
 
-use mitogen_transport::{ConnectError, LinkError};
+use mitogen_transport::{ConnectError, LinkError, ListenError};
 use mitogen_wire::body::{CallError, Dead};
 use mitogen_wire::{ContextId, FrameError, Handle};
 use std::fmt;
@@ -153,6 +153,10 @@ pub enum Error {
     /// A file cannot be read, written or sent; it says which, where and why.
     #[error(transparent)]
     File(Box<crate::files::FileError>),
+
+    /// A socket cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] Box<ListenError>),
 
     /// The router was shut down, or its last handle was dropped.
     #[error("the router is closed")]

@@ -33,6 +33,7 @@
 //! | send and receive | [`Receiver`], [`Sender`], [`Channel`], [`Address`], [`Access`] |
 //! | modules of the user's for contexts | [`RouterBuilder::module_path`], [`RouterBuilder::script`], [`ModuleSource`], [`LinkStats`] |
 //! | offer services | [`Router::serve`], [`Router::serve_at`], [`Service`], [`Request`], [`Policy`], [`Context::call_service`] |
+//! | Python programs that use this router | [`Router::listen`], [`Listener`], [`ListenerEvent`], [`Client`] |
 //! | run commands | [`Command`], [`Output`], [`Running`], [`Printed`] |
 //! | failures | [`Error`], [`ConnectError`], [`RemoteError`], [`LostReason`] |
 //! | without async | [`blocking`] |
@@ -71,6 +72,7 @@ pub mod files;
 mod hub;
 mod info;
 mod link;
+mod listen;
 mod modules;
 mod plans;
 mod protocol_log;
@@ -93,11 +95,12 @@ pub use error::{ContextLabel, Error, LostReason, RemoteError};
 pub use events::{Event, Events};
 pub use exec::{Command, Output, Printed, Running};
 pub use files::{FileError, FileErrorKind, TransferOptions, Transferred};
+pub use listen::{Client, ListenOptions, Listener, ListenerEvent, ListenerEvents, Refusal};
 pub use mitogen_router::Access;
 pub use mitogen_transport::{
     Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,
-    Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName, Setns, Ssh, Su,
-    Sudo,
+    ListenError, Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName,
+    Setns, Ssh, Su, Sudo,
 };
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};
@@ -114,3 +117,8 @@ pub use upstream::Agent;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Those of docs/migrating.md.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+struct Migrating;

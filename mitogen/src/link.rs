@@ -4,10 +4,10 @@
 use crate::context::Context;
 use crate::error::{Error, LostReason};
 use crate::info::ContextInfo;
+use crate::listen::Age;
 use crate::protocol_log;
 use crate::remote_log;
 use crate::shared::Shared;
-use crate::upstream::dialect;
 use mitogen_bootstrap::{BootConfig, Preamble};
 use mitogen_importer::Dialect;
 use mitogen_router::Outbox;
@@ -53,14 +53,21 @@ pub(crate) enum Ending {
 /// The sending half of a link, as the hub holds it under its lock.
 pub(crate) struct Wire {
     writer: FrameWriter,
-    /// The far end is of a release of upstream's that knows frames of one encoding only.
-    implied: bool,
+    /// What of it is unknown or old: some frames are translated.
+    age: Option<Arc<Age>>,
 }
 
 impl Wire {
     /// A link on which control overtakes what waits.
     fn new(writer: FrameWriter, implied: bool) -> Wire {
-        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), implied }
+        let age = implied.then(|| Arc::new(Age::default()));
+        Wire { writer: writer.with_waiting(Box::new(Lanes(Outbox::new()))), age }
+    }
+
+    /// A link to a program that came by itself, in any release of upstream's. More than so many bytes must
+    /// not wait for it.
+    pub(crate) fn to_client(writer: FrameWriter, age: Arc<Age>, queue_limit: usize) -> Wire {
+        Wire { age: Some(age), ..Wire::new(writer.with_queue_limit(queue_limit), false) }
     }
 
     /// Sees what is queued.
@@ -70,9 +77,9 @@ impl Wire {
 
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
-        let sent = match self.implied {
-            false => self.writer.send(message),
-            true => self.writer.send(&dialect::implied(message)),
+        let sent = match self.age.as_ref().and_then(|age| age.translate(message)) {
+            Some(translated) => self.writer.send(&translated),
+            None => self.writer.send(message),
         };
         match sent {
             Ok(()) => Ok(()),
@@ -101,7 +108,7 @@ impl Waiting for Lanes {
     }
 }
 
-fn is_hangup(error: &io::Error) -> bool {
+pub(crate) fn is_hangup(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
@@ -204,9 +211,9 @@ struct LinkTask {
 }
 
 /// Keeps the hub's word about a link true even when the task is dropped with its runtime.
-struct Registration {
-    shared: Arc<Shared>,
-    info: Arc<ContextInfo>,
+pub(crate) struct Registration {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) info: Arc<ContextInfo>,
 }
 
 impl Drop for Registration {

@@ -65,7 +65,7 @@ fn plan(shared: &Shared, request: &Message) -> Result<Value, String> {
 }
 
 /// A method by the names that upstream's Python gives its options.
-fn read_method(method: &str, options: &Value) -> Result<Method, String> {
+pub(crate) fn read_method(method: &str, options: &Value) -> Result<Method, String> {
     let pairs: Vec<(&str, &Value)> = match options {
         Value::None => Vec::new(),
         Value::Kwargs(pairs) => pairs.iter().map(|(key, value)| (key.as_str(), value)).collect(),

@@ -166,6 +166,10 @@ impl Incoming {
         (self.shared, self.message)
     }
 
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
+    }
+
     /// Who sent it. That was checked against the link that it came by.
     pub fn from(&self) -> ContextId {
         self.message.src

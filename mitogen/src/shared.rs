@@ -240,6 +240,19 @@ impl Shared {
         Ok(Context { shared: Arc::clone(self), info })
     }
 
+    /// Takes in a program that has come to a listener.
+    pub(crate) fn adopt_client(
+        &self,
+        info: &Arc<ContextInfo>,
+        wire: Wire,
+        stop: oneshot::Sender<Stop>,
+        logs: bool,
+    ) -> Result<(), Error> {
+        self.apply(|hub| hub.adopt_client(info, wire, stop, logs))?;
+        self.living.add();
+        Ok(())
+    }
+
     /// Whether frames are signed.
     pub(crate) fn signs(&self) -> bool {
         self.settings.signed && self.upstream.is_none()

@@ -17,21 +17,24 @@
 //! and output of the contexts keep flowing.
 
 mod context;
+mod listener;
 mod messages;
 
 pub use context::{CallChain, Context, PendingCall, Running};
+pub use listener::{Listener, ListenerEvents};
 pub use messages::{Channel, Events, Receiver, Select, Sender};
 
 use crate::engine::Engine;
 use crate::{
-    Access, Address, ContextRef, Error, Handle, Incoming, Method, Phase, Policy, RemoteError, Request,
-    RouterBuilder, Service,
+    Access, Address, ContextRef, Error, Handle, Incoming, ListenOptions, Method, Phase, Policy, RemoteError,
+    Request, RouterBuilder, Service,
 };
 use mitogen_wire::ContextId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,6 +193,23 @@ impl Router {
         handler: impl Fn(Incoming) -> Result<T, RemoteError> + Send + Sync + 'static,
     ) -> Result<Service, Error> {
         self.engine.enter(|| self.owner.inner().serve_at(handle, policy, threaded(handler)))
+    }
+
+    /// See [`crate::Router::listen`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen(&self, path: impl AsRef<Path>) -> Result<Listener, Error> {
+        self.listen_with(path, ListenOptions::new())
+    }
+
+    /// See [`crate::Router::listen_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen_with(&self, path: impl AsRef<Path>, options: ListenOptions) -> Result<Listener, Error> {
+        let inner = self.engine.enter(|| self.owner.inner().listen_with(path, options))?;
+        Ok(Listener::new(inner, &self.engine))
     }
 
     /// See [`crate::Router::shutdown`].

@@ -173,6 +173,11 @@ impl Files<'_> {
         self.server().register(ContextId::CONTROLLER, directory.as_ref(), true).map_err(Error::from)
     }
 
+    /// Lets programs on a listener fetch any file, and say what contexts may.
+    pub(crate) fn offer(&self) -> Result<(), Error> {
+        service::offer(self.router)
+    }
+
     /// How many transfers are queued or under way.
     pub fn pending(&self) -> usize {
         self.server().pending()

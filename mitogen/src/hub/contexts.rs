@@ -9,6 +9,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Contexts {
     connected: BTreeMap<ContextId, Arc<ContextInfo>>,
+    /// Programs on a listener: neighbours, but no contexts of ours.
+    clients: BTreeMap<ContextId, Client>,
     /// Until their routes are announced or the attempts end.
     expected: BTreeMap<ContextId, Expected>,
 }
@@ -18,6 +20,13 @@ struct Expected {
     info: Arc<ContextInfo>,
     /// It is shut down as soon as it is born.
     unwanted: bool,
+}
+
+/// A program on a listener.
+struct Client {
+    info: Arc<ContextInfo>,
+    /// Whether it is sent the contexts' log records.
+    logs: bool,
 }
 
 /// A context whose route has just appeared.
@@ -38,6 +47,26 @@ impl Contexts {
 
     pub(super) fn insert(&mut self, info: Arc<ContextInfo>) {
         self.connected.insert(info.id, info);
+    }
+
+    /// A program has come to a listener.
+    pub(super) fn insert_client(&mut self, info: Arc<ContextInfo>, logs: bool) {
+        self.clients.insert(info.id, Client { info, logs });
+    }
+
+    /// A program on a listener.
+    pub(super) fn client(&self, id: ContextId) -> Option<&Arc<ContextInfo>> {
+        self.clients.get(&id).map(|client| &client.info)
+    }
+
+    /// It has gone; says whether it was there.
+    pub(super) fn remove_client(&mut self, id: ContextId) -> bool {
+        self.clients.remove(&id).is_some()
+    }
+
+    /// The programs that are sent the contexts' log records.
+    pub(super) fn log_readers(&self) -> impl Iterator<Item = ContextId> + '_ {
+        self.clients.iter().filter(|(_, client)| client.logs).map(|(&id, _)| id)
     }
 
     /// Notes a context that another one is to start, unless that one is to start `limit` already.
@@ -75,7 +104,7 @@ impl Contexts {
             // Started by a context on its own account; the neighbour is all that is known of its way.
             (None, None) => {
                 let name = name.unwrap_or_else(|| id.to_string());
-                let parent = self.connected.get(&via).cloned();
+                let parent = self.connected.get(&via).or(self.client(via)).cloned();
                 Arc::new(ContextInfo::new(id, Arc::from(name.as_str()), name, parent))
             }
         };

@@ -39,6 +39,9 @@ pub(crate) use waiters::{Reply, Waiter};
 /// listens there.
 const CANCEL_PLAN: Handle = Handle(203);
 
+/// How many bytes may wait for a program on a listener before log records pass it by.
+const LOGS_WAITING: usize = 1 << 20;
+
 /// One router's state. Only ever touched under its lock.
 pub(crate) struct Hub {
     machine: mitogen_router::Router,
@@ -100,6 +103,23 @@ impl Hub {
         self.machine
             .handle_link_up(info.id, LinkOptions::named(&*info.name))
             .expect("a fresh id has no route yet");
+        Ok(())
+    }
+
+    /// Takes in a program that has come to a listener: what it says has our own authority.
+    pub(crate) fn adopt_client(
+        &mut self,
+        info: &Arc<ContextInfo>,
+        wire: Wire,
+        stop: oneshot::Sender<Stop>,
+        logs: bool,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        self.links.insert(info.id, wire, stop, false);
+        self.contexts.insert_client(Arc::clone(info), logs);
+        let mut options = LinkOptions::named(&*info.name);
+        options.stamp = Some(self.machine.id());
+        self.machine.handle_link_up(info.id, options).expect("a fresh id has no route yet");
         Ok(())
     }
 
@@ -342,7 +362,10 @@ impl Hub {
 
     fn deliver(&mut self, handle: Handle, message: Message, effects: &mut Vec<Effect>) {
         match handle {
-            ForwardLog::HANDLE => effects.push(Effect::Log(self.name_of(message.src), message)),
+            ForwardLog::HANDLE => {
+                self.show_clients(&message);
+                effects.push(Effect::Log(self.name_of(message.src), message));
+            }
             GetModule::HANDLE => self.module_asked(&message, effects),
             GetResource::HANDLE => {
                 let request = GetResource::decode(&message).ok();
@@ -361,6 +384,22 @@ impl Hub {
                 Some(Waiter::Abandoned(id)) => self.finish_attempt(id),
                 None => {}
             },
+        }
+    }
+
+    /// Sends a context's log record to the programs on listeners, as if it came from there to them. One that
+    /// does not read misses some.
+    fn show_clients(&mut self, record: &Message) {
+        let is_wanted = self.contexts.log_readers().next().is_some();
+        if !is_wanted || self.contexts.client(record.src).is_some() || ForwardLog::decode(record).is_err() {
+            return;
+        }
+        for client in self.contexts.log_readers() {
+            let waiting = self.links.queue(client).map_or(0, |queue| queue.queued());
+            let own = self.machine.route(record.src) == Some(client);
+            if waiting < LOGS_WAITING && !own {
+                self.links.transmit(client, &Message { dst: client, ..record.clone() });
+            }
         }
     }
 
@@ -397,6 +436,10 @@ impl Hub {
         effects: &mut Vec<Effect>,
     ) {
         effects.push(Effect::Tell(Event::RouteAdded { context, via }));
+        if self.contexts.client(context).is_some() {
+            // Its listener tells of it.
+            return;
+        }
         let Known { info, unwanted } = self.contexts.appear(context, via, name);
         if unwanted {
             self.shut_down(context);
@@ -409,6 +452,9 @@ impl Hub {
     fn route_lost(&mut self, context: ContextId, via: ContextId, effects: &mut Vec<Effect>) {
         effects.push(Effect::Tell(Event::RouteRemoved { context, via }));
         effects.push(Effect::Gone(context));
+        if self.contexts.remove_client(context) {
+            return;
+        }
         let (info, orphans) = self.contexts.disappear(context);
         for orphan in orphans {
             self.machine.release_id(orphan);
@@ -448,7 +494,7 @@ impl Hub {
     }
 
     pub(crate) fn name_of(&self, id: ContextId) -> Arc<str> {
-        match self.contexts.get(id) {
+        match self.contexts.get(id).or(self.contexts.client(id)) {
             Some(info) => Arc::clone(&info.name),
             None => Arc::from(id.to_string()),
         }

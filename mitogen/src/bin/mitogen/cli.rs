@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Ping(PingArgs),
     Tree(TreeArgs),
     Doctor(DoctorArgs),
+    Listen(ListenArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -90,6 +91,7 @@ impl Cli {
             Command::Ping(args) => std::mem::take(&mut args.common),
             Command::Tree(args) => std::mem::take(&mut args.common),
             Command::Doctor(args) => std::mem::take(&mut args.common),
+            Command::Listen(args) => std::mem::take(&mut args.common),
             Command::Completions(_) | Command::Man(_) => Common::default(),
         };
         (common.merge(later), command)
@@ -324,6 +326,38 @@ Examples:
   mitogen -t ssh:web1 --python /opt/python/bin/python3 --json doctor"
 )]
 pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Keep the targets connected and serve local Python programs over a UNIX socket.
+///
+/// The path is printed when every target is connected or has failed. From then on programs that use the mitogen
+/// package from PyPI, `mitogen.unix.connect(PATH)`, call functions in the targets' contexts. The service
+/// `mitogen.listen` says which there are: `context.call_service('mitogen.listen', 'targets')` gives pairs of a
+/// target and its context. Modules that targets miss come from below every --path, as with call.
+///
+/// Only processes of the same user, and of root, are let in; they may do all that this command may. It ends with
+/// Ctrl-C or a SIGTERM, or when the last target is lost; the socket is removed. With --output jsonl what happens is
+/// told on stdout, a line each: clients that come and go, targets that are lost.
+#[derive(Args, Debug)]
+#[command(
+    args_override_self = true,
+    after_long_help = "\
+Examples:
+  mitogen -t ssh:web1 -t ssh:web2 listen --socket ~/.mitogen.sock
+  mitogen -t ssh:web1 --path lib --output jsonl listen --socket /run/user/1000/mitogen.sock
+
+In Python then, with the mitogen package:
+  router, controller = mitogen.unix.connect('/run/user/1000/mitogen.sock')
+  for target, context in controller.call_service('mitogen.listen', 'targets'):
+      print(target, context.call(os.uname))
+  router.broker.shutdown()"
+)]
+pub(crate) struct ListenArgs {
+    /// Where the socket is to be
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) socket: PathBuf,
     #[command(flatten)]
     pub(crate) common: Common,
 }

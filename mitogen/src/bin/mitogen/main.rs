@@ -35,6 +35,7 @@ mod target;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use cli::{Cli, Command, Common};
+use command::listen::Hall;
 use connect::Passwords;
 use console::Console;
 use fleet::{Fleet, Task};
@@ -73,6 +74,7 @@ enum Fault {
 fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault> {
     let timeout = common.timeout;
     let mut script = None;
+    let mut socket = None;
     let (broken, breakage) = mpsc::unbounded_channel();
     // Once: one of the files may be a pipe.
     let targets = match &command {
@@ -110,6 +112,10 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
+        Command::Listen(args) => {
+            socket = Some(args.socket);
+            Task::Work(command::Work::Ping { count: 0, timeout })
+        }
     };
     let mut methods = Methods::default();
     for path in &common.methods {
@@ -153,6 +159,10 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .map_err(Fault::Usage)?;
         let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
         let console = console.clone();
+        if let Some(socket) = socket {
+            let hall = Hall { router, places, forks, socket, form: common.form(), names, console, interrupt };
+            return hall.run(report).await.map_err(Fault::Usage);
+        }
         let fleet = Fleet { router, places, forks, task, names, console, interrupt, breakage };
         Ok(fleet.run(report).await)
     });

@@ -47,6 +47,11 @@ impl Report {
         }
     }
 
+    /// Something failed that was well when it was reported.
+    pub(crate) fn note_failure(&mut self, kind: Kind) {
+        self.failures.push(kind);
+    }
+
     /// How many outcomes have arrived.
     pub(crate) fn arrived(&self) -> usize {
         self.arrived

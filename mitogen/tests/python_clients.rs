@@ -1,0 +1,450 @@
+//! Programs that use upstream's package from PyPI, unmodified, use our contexts by a listener.
+#![cfg(feature = "cli")]
+
+mod cli_support;
+mod upstream_support;
+
+use cli_support::{command, eventually, local_with};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use upstream_support::{NEW, OLD, package, program, pythons};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// `mitogen listen`, with what it tells.
+struct Hall {
+    child: Child,
+    socket: PathBuf,
+    lines: std::sync::mpsc::Receiver<String>,
+    directory: tempfile::TempDir,
+}
+
+impl Hall {
+    /// Holds these targets, and says when they are there.
+    fn open(targets: &[String], more: &[&str]) -> Hall {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("socket");
+        let targets = targets.iter().flat_map(|target| ["-t".to_owned(), target.clone()]);
+        let modules = directory.path().join("modules");
+        std::fs::create_dir(&modules).expect("a new directory");
+        std::fs::write(modules.join("guest.py"), GUEST).expect("a file");
+        let mut listen = command(targets);
+        listen.arg("--path").arg(&modules);
+        listen.args(more).args(["--output", "jsonl", "listen", "--socket"]).arg(&socket);
+        let mut child =
+            listen.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command was built");
+        let (send, lines) = std::sync::mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Hall { child, socket, lines, directory }
+    }
+
+    /// The package, with the modules that programs of these tests bring along.
+    fn with_guest(&self, package: &Path) -> PathBuf {
+        let both = std::env::join_paths([package, &self.modules()]).expect("paths without a colon");
+        PathBuf::from(both)
+    }
+
+    fn modules(&self) -> PathBuf {
+        self.directory.path().join("modules")
+    }
+
+    /// The next line of its output.
+    fn line(&self) -> Value {
+        let line = self.lines.recv_timeout(LONG).expect("a line in time");
+        serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line}"))
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Its status and what it said on stderr.
+    fn finish(mut self) -> (i32, String) {
+        let status = eventually("the command ends", LONG, || self.child.try_wait().expect("it is ours"));
+        let mut stderr = String::new();
+        let mut pipe = self.child.stderr.take().expect("it is piped");
+        std::io::Read::read_to_string(&mut pipe, &mut stderr).expect("text");
+        (status.code().unwrap_or(-1), stderr)
+    }
+}
+
+impl Drop for Hall {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program on the socket; what it prints last is JSON.
+#[track_caller]
+fn run(python: &Path, package: &Path, source: &str, socket: &Path) -> Value {
+    let socket = socket.to_str().expect("text");
+    let mut child = program(python, package, &format!("{PRELUDE}{source}{FINALE}"), &[socket])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the interpreter runs");
+    let reader = |pipe: Option<Box<dyn std::io::Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.map(|mut pipe| pipe.read_to_string(&mut text));
+            text
+        })
+    };
+    let stdout = reader(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let stderr = reader(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let start = std::time::Instant::now();
+    let status = loop {
+        match child.try_wait().expect("it is ours") {
+            Some(status) => break status,
+            None if start.elapsed() > LONG => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{}: the program hangs: {}", python.display(), stderr.join().expect("text"));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
+    assert!(status.success(), "{}: {status}\n{stdout}{stderr}", python.display());
+    let last = stdout.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|why| panic!("{}: {why}: {stdout}{stderr}", python.display()))
+}
+
+/// What every program begins and ends with.
+const PRELUDE: &str = r"
+import json, logging, os, sys, time
+import mitogen, mitogen.core, mitogen.master, mitogen.parent, mitogen.select, mitogen.service, mitogen.unix
+
+class Records(logging.Handler):
+    seen = []
+    def emit(self, record):
+        self.seen.append((record.name, record.levelno, record.getMessage()))
+
+logging.getLogger().addHandler(Records())
+logging.getLogger().setLevel(logging.INFO)
+
+def text(value):
+    if isinstance(value, bytes):
+        return value.decode('latin-1')
+    return value
+
+def until(condition):
+    limit = time.time() + 30
+    while not condition() and time.time() < limit:
+        time.sleep(.01)
+
+router, controller = mitogen.unix.connect(sys.argv[1])
+result = {}
+try:
+    targets = controller.call_service('mitogen.listen', 'targets')
+    contexts = [context for _, context in targets]
+";
+const FINALE: &str = r"
+finally:
+    router.broker.shutdown()
+    router.broker.join()
+print(json.dumps(result))
+";
+
+/// What the programs call in contexts, which get it from the controller.
+const GUEST: &str = r"
+import logging
+import mitogen.core
+
+def echo(value):
+    return value
+
+def send_all(sender):
+    for value in 1, u'two', [3]:
+        sender.send(value)
+    sender.close()
+
+def flood(sender, count):
+    for _ in range(count):
+        sender.send(u'x' * 100000)
+
+def speak(word):
+    logging.getLogger('guest').warning('logged by %s', word)
+    print('printed by %s' % word)
+
+def try_to_end(context):
+    try:
+        return context.send_await(mitogen.core.Message(handle=mitogen.core.SHUTDOWN))
+    except mitogen.core.ChannelError:
+        import sys
+        return str(sys.exc_info()[1])
+";
+
+/// Each release with the interpreters that it runs on: `imp`, which the old one wants, is gone from 3.12 on.
+fn pairs(test: &str) -> Vec<(PathBuf, PathBuf)> {
+    let mut pairs = Vec::new();
+    for release in [OLD, NEW] {
+        let Some(package) = package(test, release) else { continue };
+        let runs = |version: &str| release != OLD || !["3.12", "3.13"].contains(&version);
+        let pythons = pythons().into_iter().filter(|(version, _)| runs(version));
+        pairs.extend(pythons.map(|(_, python)| (python, package.clone())));
+    }
+    pairs
+}
+
+/// Some of them, where all would say the same: the oldest and the newest of each.
+fn few(test: &str) -> Vec<(PathBuf, PathBuf)> {
+    let all = pairs(test);
+    let mut few: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for (at, pair) in all.iter().enumerate() {
+        let is_edge = |other: Option<&(PathBuf, PathBuf)>| other.is_none_or(|other| other.1 != pair.1);
+        if is_edge(at.checked_sub(1).map(|before| &all[before])) || is_edge(all.get(at + 1)) {
+            few.push(pair.clone());
+        }
+    }
+    few
+}
+
+fn two_targets() -> Vec<String> {
+    let pythons = pythons();
+    let first = pythons.first().map(|(_, python)| local_with(python)).expect("a Python");
+    vec!["local".to_owned(), first]
+}
+
+#[test]
+fn every_release_on_every_interpreter_calls_receives_fetches_and_sees_records() {
+    let source = r"
+    import guest
+    here = contexts[0]
+    result['pids'] = len(set(context.call(os.getpid) for context in contexts))
+    value = [None, True, 7, 2**70, 1.5, u'text', (1, [2]), {u'k': [u'v']}]
+    result['echo'] = here.call(guest.echo, value) == value
+    try:
+        here.call(os.listdir, u'/nonexistent')
+    except mitogen.core.CallError:
+        result['raised'] = str(sys.exc_info()[1]).splitlines()[0].split('.')[-1]
+    receiver = mitogen.core.Receiver(router)
+    for context in contexts:
+        context.call(guest.send_all, receiver.to_sender())
+    got = []
+    closed = 0
+    while closed < len(contexts):
+        msg = receiver.get(throw_dead=False)
+        if msg.is_dead:
+            closed += 1
+        else:
+            got.append(text(msg.unpickle()))
+    result['received'] = got
+    # More than may be on its way unasked.
+    here.call_async(guest.flood, receiver.to_sender(), 40)
+    result['flood'] = sum(len(receiver.get().unpickle()) for _ in range(40))
+    calls = mitogen.select.Select([context.call_async(os.getpid) for context in contexts])
+    result['selected'] = len([msg.unpickle() for msg in calls])
+    for size in 0, 131046, 3000000:
+        path = os.path.join(os.path.dirname(sys.argv[1]), str(os.getpid()))
+        with open(path, 'wb') as fp:
+            fp.write(b'x' * size)
+        with open(path + '.copy', 'wb') as fp:
+            ok, metadata = mitogen.service.FileService.get(controller, path, fp)
+        result['file %d' % size] = [ok, os.path.getsize(path + '.copy'), metadata['size']]
+    here.call(guest.speak, str(os.getpid()))
+    seen = lambda: [record for record in Records.seen if str(os.getpid()) in record[2]]
+    until(lambda: len(seen()) == 2)
+    result['records'] = sorted([name, level] for name, level, _ in seen())
+    chain = mitogen.parent.CallChain(here, pipelined=True)
+    chain.call_no_reply(os.listdir, '/nonexistent')
+    try:
+        chain.call(os.getpid)
+    except mitogen.core.CallError:
+        result['chain'] = 'stopped'
+    result['again'] = here.call(os.getpid) > 0
+";
+    let pairs = pairs("every_release_on_every_interpreter");
+    if pairs.is_empty() {
+        return;
+    }
+    let hall = Hall::open(&two_targets(), &[]);
+    (hall.line(), hall.line());
+    for (python, package) in &pairs {
+        let result = run(python, &hall.with_guest(package), source, &hall.socket);
+        let expected = json!({
+            "pids": 2, "echo": true, "raised": "FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent'",
+            "received": [1, "two", [3], 1, "two", [3]], "flood": 40 * 100_000, "selected": 2,
+            "file 0": [true, 0, 0], "file 131046": [true, 131_046, 131_046], "file 3000000": [true, 3_000_000, 3_000_000],
+            "records": [["guest.[local]", 30], ["stdout.[local]", 20]], "chain": "stopped", "again": true,
+        });
+        assert_eq!(result, expected, "{} with {}", python.display(), package.display());
+        let (connected, left) = (hall.line(), hall.line());
+        assert_eq!(
+            (&connected["event"], &left["event"]),
+            (&json!("connected"), &json!("disconnected")),
+            "{left}"
+        );
+        assert_eq!((&connected["client"], &left["reason"]), (&left["client"], &json!("it closed the link")));
+    }
+    hall.signal(rustix::process::Signal::INT);
+    let socket = hall.socket.clone();
+    let (status, stderr) = hall.finish();
+    assert_eq!(status, 130, "{stderr}");
+    assert!(!socket.exists());
+    assert!(!stderr.contains("mitogen:"), "{stderr}");
+}
+
+#[test]
+fn clients_have_contexts_start_others_and_start_some_of_their_own() {
+    let source = r"
+    for via in [controller] + contexts:
+        child = router.local(via=via, name='kid')
+        result.setdefault('kids', []).append([child.call(os.getppid) > 0, text(child.name)])
+        grandchild = router.local(via=child)
+        result['deep'] = grandchild.call(os.getpid) != child.call(os.getpid)
+        child.shutdown(wait=True)
+        try:
+            grandchild.call(os.getpid)
+        except mitogen.core.ChannelError:
+            result['gone'] = True
+    for options in dict(python_path='/nonexistent/python'), dict(nonsense=1):
+        for via in controller, contexts[0]:
+            try:
+                router.local(via=via, **options)
+            except mitogen.core.StreamError:
+                result.setdefault('refused', []).append(True)
+    try:
+        controller.call(os.getpid)
+    except mitogen.core.CallError:
+        result['controller'] = 'is no Python' in str(sys.exc_info()[1])
+    if mitogen.__version__ > (0, 3, 30):
+        # Its ids are ours, and its routes come up: others reach its child.
+        import guest
+        router.id_allocator = mitogen.parent.ChildIdAllocator(router)
+        router.route_monitor = mitogen.parent.RouteMonitor(router, parent=controller)
+        own = router.local()
+        result['own'] = own.call(os.getppid) == os.getpid()
+        # They may not call each other, and say so themselves.
+        result['reached'] = [contexts[0].call(guest.try_to_end, own), own.call(guest.try_to_end, contexts[0])]
+";
+    let pairs = few("clients_have_contexts_start_others");
+    if pairs.is_empty() {
+        return;
+    }
+    let hall = Hall::open(&two_targets(), &[]);
+    (hall.line(), hall.line());
+    for (python, package) in &pairs {
+        let result = run(python, &hall.with_guest(package), source, &hall.socket);
+        let mut expected = json!({
+            "kids": [[true, "None.kid"], [true, "local.local.kid"], [true, "local.local.kid"]],
+            "deep": true, "gone": true, "refused": [true, true, true, true], "controller": true,
+        });
+        if result.get("own").is_some() || !package.display().to_string().contains(OLD) {
+            expected["own"] = json!(true);
+            expected["reached"] = json!(["refused by policy", "refused by policy"]);
+        }
+        assert_eq!(result, expected, "{} with {}", python.display(), package.display());
+    }
+    hall.signal(rustix::process::Signal::TERM);
+    let socket = hall.socket.clone();
+    let (status, stderr) = hall.finish();
+    assert_eq!((status, socket.exists()), (130, false), "{stderr}");
+}
+
+#[test]
+fn a_client_hears_when_a_context_or_the_controller_goes() {
+    let source = r"
+    receiver = contexts[1].call_async(time.sleep, 600)
+    contexts[1].shutdown()
+    try:
+        receiver.get().unpickle()
+    except mitogen.core.ChannelError:
+        result['lost'] = True
+    result['left'] = len(controller.call_service('mitogen.listen', 'targets'))
+    result['named'] = repr(controller.call_service('mitogen.listen', 'context', target=u'local')) == repr(contexts[0])
+    waiting = contexts[0].call_async(time.sleep, 600)
+    print('waits')
+    sys.stdout.flush()
+    # The controller goes with the last of its targets.
+    contexts[0].shutdown()
+    try:
+        waiting.get().unpickle()
+    except mitogen.core.ChannelError:
+        result['closed'] = True
+";
+    for (python, package) in &few("a_client_hears_when") {
+        let hall = Hall::open(&two_targets(), &[]);
+        (hall.line(), hall.line());
+        let result = run(python, package, source, &hall.socket);
+        assert_eq!(
+            result,
+            json!({"lost": true, "left": 1, "named": true, "closed": true}),
+            "{}",
+            python.display()
+        );
+        let (status, stderr) = hall.finish();
+        assert_eq!(status, 4, "{stderr}");
+        assert!(stderr.contains("local: lost: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_client_that_is_killed_is_only_a_client_less() {
+    let Some((python, package)) = few("a_client_that_is_killed").pop() else { return };
+    let hall = Hall::open(&["local".to_owned()], &[]);
+    hall.line();
+    let source = format!(
+        "{PRELUDE}    contexts[0].call_async(time.sleep, 0)\n    print('here'); sys.stdout.flush(); time.sleep(600){FINALE}"
+    );
+    let mut child = program(&python, &package, &source, &[hall.socket.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "here\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((&hall.line()["event"], &hall.line()["event"]), (&json!("connected"), &json!("disconnected")));
+    let result = run(&python, &package, "    result = contexts[0].call(os.getpid) > 0\n", &hall.socket);
+    assert_eq!(result, json!(true));
+}
+
+/// The scenarios that every peer plays (tests/interop), with a program of upstream's in the controller's place:
+/// what it sees of our contexts is what our own controller sees.
+#[test]
+fn the_scenarios_are_seen_the_same_by_a_client() {
+    let mut pairs = few("the_scenarios_are_seen_the_same_by_a_client");
+    pairs.drain(1..pairs.len().saturating_sub(1).max(1));
+    if pairs.is_empty() {
+        return;
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    let source = std::fs::read_to_string(here.join("client.py")).expect("the player");
+    let modules = here.join("modules");
+    let hall = Hall::open(&["local".to_owned()], &["--path", modules.to_str().expect("text")]);
+    hall.line();
+    for (python, package) in &pairs {
+        let args = [hall.socket.to_str(), here.to_str(), python.to_str()].map(|text| text.expect("text"));
+        let mut play = program(python, package, &source, &args);
+        // A player that hangs is ended: its steps have deadlines, its imports have not.
+        play.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = play.spawn().expect("the interpreter runs");
+        let pid = rustix::process::Pid::from_child(&child);
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let watch = std::thread::spawn(move || {
+            if ended.recv_timeout(LONG * 3) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("it ends");
+        drop(done);
+        watch.join().expect("it does not panic");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(
+            output.status.success() && matches!(lines[..], [played] if played.ends_with(" steps played")),
+            "{} with {}: {}\n{out}{err}",
+            python.display(),
+            package.display(),
+            output.status
+        );
+    }
+}
