@@ -265,7 +265,8 @@ fn every_release_on_every_interpreter_calls_receives_fetches_and_sees_records() 
         return;
     }
     let hall = Hall::open(&two_targets(), &[]);
-    (hall.line(), hall.line());
+    hall.line();
+    hall.line();
     for (python, package) in &pairs {
         let result = run(python, &hall.with_guest(package), source, &hall.socket);
         let expected = json!({
@@ -329,7 +330,8 @@ fn clients_have_contexts_start_others_and_start_some_of_their_own() {
         return;
     }
     let hall = Hall::open(&two_targets(), &[]);
-    (hall.line(), hall.line());
+    hall.line();
+    hall.line();
     for (python, package) in &pairs {
         let result = run(python, &hall.with_guest(package), source, &hall.socket);
         let mut expected = json!({
@@ -371,7 +373,8 @@ fn a_client_hears_when_a_context_or_the_controller_goes() {
 ";
     for (python, package) in &few("a_client_hears_when") {
         let hall = Hall::open(&two_targets(), &[]);
-        (hall.line(), hall.line());
+        hall.line();
+        hall.line();
         let result = run(python, package, source, &hall.socket);
         assert_eq!(
             result,
