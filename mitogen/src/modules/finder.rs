@@ -1,7 +1,8 @@
 //! Finds modules on the search path, as Python's own finders would, without Python.
 
 use super::archive::Archive;
-use super::place::{Kind, Listing, Place, Places, Stamp};
+use super::place::{Kind, Place, Places, Stamp};
+use super::suffix::{compiled, is_name, module_of};
 use super::{Given, ModuleSettings};
 use bytes::Bytes;
 use mitogen_importer::{Absence, Found, Module, ModuleName, needs, scan};
@@ -391,31 +392,4 @@ fn main_module(name: ModuleName, path: String, source: Bytes) -> Found {
     let source = source.slice(..guard);
     let needs = needs(&scan(&source), &name, false);
     Found::Module(Arc::new(Module { name, children: None, packages: Vec::new(), path, source, needs }))
-}
-
-/// The module that a file of this name holds.
-fn module_of(file: &str) -> Option<&str> {
-    let (stem, suffix) = file.split_once('.')?;
-    let fits = suffix == "py" || is_extension(suffix);
-    (fits && is_name(stem)).then_some(stem)
-}
-
-/// Whether these suffixes are an extension module's: `so`, `abi3.so`, `cpython-311-x86_64-linux-gnu.so`.
-fn is_extension(suffix: &str) -> bool {
-    matches!(suffix, "so" | "pyd" | "abi3.so" | "dylib")
-        || (suffix.ends_with(".so") || suffix.ends_with(".pyd"))
-            && (suffix.starts_with("cpython") || suffix.starts_with("cp3") || suffix.starts_with("pypy"))
-}
-
-/// The extension module of this name, or its bytecode.
-fn compiled<'a>(listing: &'a Listing, part: &str) -> Option<&'a str> {
-    let prefix = format!("{part}.");
-    let inside = listing.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-    let files = inside.filter(|(_, kind)| **kind == Kind::File).map(|(name, _)| name.as_str());
-    files.filter(|name| is_extension(&name[prefix.len()..]) || &name[prefix.len()..] == "pyc").last()
-}
-
-/// Whether a file's stem can be imported.
-fn is_name(stem: &str) -> bool {
-    !stem.contains('.') && ModuleName::parse(stem).is_ok()
 }

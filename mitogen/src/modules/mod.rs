@@ -19,6 +19,7 @@ mod pack;
 mod place;
 mod service;
 mod settings;
+mod suffix;
 
 pub(crate) use service::{Ask, Library, importer};
 pub use settings::ModuleSource;
