@@ -54,7 +54,8 @@ fn users_and_ports_may_stand_in_the_target() {
     let key = testbed.join("ssh/client").display().to_string();
     let known = format!("UserKnownHostsFile={}", testbed.join("ssh/known_hosts").display());
     let config = std::fs::read_to_string(testbed.join("ssh_config")).expect("the testbed's ssh_config");
-    let port = config.lines().find_map(|line| line.trim().strip_prefix("Port ")).expect("a port");
+    let mut of_dash = config.lines().skip_while(|line| *line != "Host tb_dash");
+    let port = of_dash.find_map(|line| line.trim().strip_prefix("Port ")).expect("a port");
     let target = &*format!("ssh:tb_dash@127.0.0.1:{port}");
     let run = mitogen([
         "-F",

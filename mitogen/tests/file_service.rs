@@ -32,6 +32,10 @@ def fetch(path):
 def ask(method, kwargs):
     return mitogen.core.router.context_by_id(0).call_service('mitogen.service.FileService', method, **dict(Kwargs(kwargs)))
 
+def tell(method, kwargs):
+    # As upstream's client acknowledges: no answer comes.
+    mitogen.core.router.context_by_id(0).call_service_async('mitogen.service.FileService', method, **dict(Kwargs(kwargs)))
+
 def many(path, count):
     # Fetches whose bytes nobody takes.
     master = mitogen.core.router.context_by_id(0)
@@ -53,7 +57,7 @@ def foreign(path, context_id):
     sender = mitogen.core.Sender(mitogen.core.router.context_by_id(context_id), 1234)
     return ask('fetch', {'path': path, 'sender': sender})
 
-for function in fetch, ask, many, foreign:
+for function in fetch, ask, tell, many, foreign:
     setattr(mitogen, 'test_' + function.__name__, function)
 ";
 
@@ -176,7 +180,8 @@ async fn what_is_not_registered_is_refused_whatever_way_is_tried() {
     refused(context.start::<Value>(foreign).await, "sender= kwarg context must match requestee context");
     // Acknowledging what was never sent changes nothing.
     let size = (Value::Text("size".into()), Value::Int(1 << 40));
-    ask("acknowledge", Value::Dict(vec![size])).await.unwrap();
+    let acknowledge = Call::new("mitogen:test_tell").arg("acknowledge").arg(Value::Dict(vec![size]));
+    context.start::<Value>(acknowledge).await.unwrap();
     assert_eq!(fetch(&context, &open.join("good")).await.unwrap().1, 4);
     router.shutdown().await.unwrap();
 }

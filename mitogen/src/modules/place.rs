@@ -15,6 +15,8 @@ use std::time::SystemTime;
 
 /// The largest file that is read, in bytes.
 pub(crate) const LARGEST: u64 = 32 << 20;
+/// How often a file is opened that is replaced at that moment.
+const OPENINGS: usize = 16;
 
 /// A directory, on disk or in an archive.
 #[derive(Clone, Debug)]
@@ -170,29 +172,40 @@ impl Places {
             Place::Archive(archive, inner) => return archive.read(&format!("{inner}{name}")),
             Place::Disk(path) => path.join(name),
         };
-        // Whatever stands there by now: a pipe must not hold us up.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let file = File::options().read(true).custom_flags(nonblocking).open(&path).map_err(ReadError::Io)?;
-        let opened = file.metadata().map_err(ReadError::Io)?;
-        if !opened.is_file() {
-            return Err(ReadError::NotAFile);
-        }
-        if opened.len() > LARGEST {
-            return Err(ReadError::TooLarge(opened.len()));
-        }
-        // What was opened is what stands at a path within the roots.
-        let target = fs::canonicalize(&path).map_err(ReadError::Io)?;
-        let found = fs::symlink_metadata(&target).map_err(ReadError::Io)?;
-        let same = (found.dev(), found.ino()) == (opened.dev(), opened.ino());
-        if !same || !self.roots.iter().any(|root| target.starts_with(root)) {
-            return Err(ReadError::Outside);
-        }
-        let mut content = Vec::with_capacity(opened.len() as usize + 1);
+        let (file, len) = self.open(&path)?;
+        let mut content = Vec::with_capacity(len as usize + 1);
         file.take(LARGEST + 1).read_to_end(&mut content).map_err(ReadError::Io)?;
         if content.len() as u64 > LARGEST {
             return Err(ReadError::TooLarge(content.len() as u64));
         }
         Ok(content.into())
+    }
+
+    /// Opens a file that stands within the roots, and says how long it is.
+    fn open(&self, path: &Path) -> Result<(File, u64), ReadError> {
+        // Whatever stands there by now: a pipe must not hold us up.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        for _ in 0..OPENINGS {
+            let file =
+                File::options().read(true).custom_flags(nonblocking).open(path).map_err(ReadError::Io)?;
+            let opened = file.metadata().map_err(ReadError::Io)?;
+            if !opened.is_file() {
+                return Err(ReadError::NotAFile);
+            }
+            if opened.len() > LARGEST {
+                return Err(ReadError::TooLarge(opened.len()));
+            }
+            let target = fs::canonicalize(path).map_err(ReadError::Io)?;
+            if !self.roots.iter().any(|root| target.starts_with(root)) {
+                return Err(ReadError::Outside);
+            }
+            // What was opened is what stands there; else it was replaced meanwhile.
+            let found = fs::symlink_metadata(&target).map_err(ReadError::Io)?;
+            if (found.dev(), found.ino()) == (opened.dev(), opened.ino()) {
+                return Ok((file, opened.len()));
+            }
+        }
+        Err(ReadError::Io(io::Error::other("it is replaced again and again")))
     }
 }
 
