@@ -2,12 +2,12 @@
 import os
 import sys
 import time
-from mitogen import core, tree
+from mitogen import core, messages, tree
 from mitogen.broker import Broker, clock
 from mitogen.core import Context, Error, Kwargs, Message, StreamError, UnicodeType, to_text
 from mitogen.credit import NAPS
 from mitogen.importer import allocate_lock
-from mitogen.messages import Channel, Latch, LatchError, Receiver, Sender, TimeoutError, _unpickle_sender
+from mitogen.messages import Channel, Latch, LatchError, Receiver, Sender, _unpickle_sender
 from mitogen.router import Router
 
 ALLOCATE_ID = 105
@@ -296,7 +296,7 @@ def handle_del_route(msg):
 
 
 def extend():
-    add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
+    add = {'Latch': Latch, 'Receiver': Receiver, 'Channel': Channel, 'TimeoutError': messages.TimeoutError, 'LatchError': LatchError, 'listen': listen, 'unlisten': unlisten,
            'Secret': Secret, 'Sender': Sender, '_unpickle_sender': _unpickle_sender, 'takes_econtext': takes_econtext, 'takes_router': takes_router,
            'has_parent_authority': has_parent_authority, 'fire': fire, 'import_module': import_module, 'Router': Router, 'Broker': Broker, 'CHUNK_SIZE': 131072, 'ADD_ROUTE': tree.ADD_ROUTE,
            'DEL_ROUTE': tree.DEL_ROUTE, 'ALLOCATE_ID': ALLOCATE_ID, 'FORWARD_MODULE': tree.FORWARD_MODULE, 'DETACHING': tree.DETACHING, 'CALL_SERVICE': 110}

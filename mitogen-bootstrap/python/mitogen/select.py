@@ -1,6 +1,6 @@
 """Waits for the first of many: receivers, latches and other selects."""
-from mitogen import api
-from mitogen.api import Latch
+from mitogen import messages
+from mitogen.messages import Latch
 from mitogen.core import Error, Message
 
 
@@ -100,7 +100,7 @@ class Select(object):
                 event = Event()
                 event.source = source
                 event.data = source.get(block=False)
-            except api.TimeoutError:
+            except messages.TimeoutError:
                 # Another thread was faster.
                 continue
             if isinstance(event.data, Message):

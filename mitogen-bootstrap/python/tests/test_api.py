@@ -6,7 +6,7 @@ import unittest
 
 import harness
 from harness import core
-from mitogen import api
+from mitogen import api, messages
 from mitogen.select import Select
 from test_family import Case, T
 
@@ -188,9 +188,9 @@ class Queues(unittest.TestCase):
         threading.Timer(.05, latch.put, [3]).start()
         self.assertEqual(latch.get(5), 3)
         started = time.time()
-        self.assertRaises(api.TimeoutError, latch.get, .1)
+        self.assertRaises(messages.TimeoutError, latch.get, .1)
         self.assertTrue(.09 < time.time() - started < 2)
-        self.assertRaises(api.TimeoutError, latch.get, None, False)
+        self.assertRaises(messages.TimeoutError, latch.get, None, False)
         threading.Timer(.05, latch.close).start()
         self.assertRaises(api.LatchError, latch.get)
         self.assertRaises(api.LatchError, latch.put)
@@ -216,7 +216,7 @@ class Queues(unittest.TestCase):
         b.put(3)
         a.put(4)
         self.assertEqual(sorted(outer.get() for _ in range(4)), [1, 2, 3, 4])
-        self.assertRaises(api.TimeoutError, outer.get, .01)
+        self.assertRaises(messages.TimeoutError, outer.get, .01)
         self.assertRaises(core.Error, inner.add, outer)
         self.assertRaises(core.Error, Select, [a])
         outer.remove(inner)
