@@ -84,7 +84,7 @@ class Poller(object):
 class Source(object):
     """Something else to read from."""
     # Read only while the parent takes what we send.
-    talks = True
+    pausable = True
 
     def __init__(self, broker, fd):
         self.broker = broker
@@ -92,7 +92,7 @@ class Source(object):
 
 
 class Waker(Source):
-    talks = False
+    pausable = False
 
     def handle_readable(self):
         if not os.read(self.fd, 99):
@@ -307,7 +307,7 @@ class Broker(broker.Broker):
         if bool(parent and parent.queued >= FULL) != self.paused:
             self.paused = not self.paused
             for source in list(self.sources.values()):
-                if getattr(source, 'talks', False):
+                if getattr(source, 'pausable', False):
                     self.poller.set(source.fd, [READABLE, 0][self.paused])
         if not self.ends and self.ending is None:
             return None

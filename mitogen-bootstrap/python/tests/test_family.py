@@ -141,6 +141,17 @@ class Chains(Case):
             self.assertEqual([len(c.answer(handle)) for handle in handles], [100000] * 20)
             c.shutdown()
 
+    def test_a_parent_that_read_late_is_heard_again(self):
+        c = self.child()
+        self.born(c.bear(2, [1, 0]))
+        c.call('fixture:blob', 10, dst=2)
+        # The second waits behind the first when there is too much for output to be read, and alone when there no longer is.
+        handles = [c.start('fixture:blob', size, dst=2) for size in (400000, 4000000)]
+        time.sleep(1)
+        self.assertEqual([len(c.answer(handle)) for handle in handles], [400000, 4000000])
+        self.assertEqual(c.call('fixture:blob', 10, dst=2), c.call('fixture:blob', 10))
+        c.shutdown()
+
     def test_births_side_by_side_while_the_main_thread_hangs(self):
         c = self.child()
         c.start('fixture:hang', 60)
