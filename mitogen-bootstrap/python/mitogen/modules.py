@@ -162,8 +162,12 @@ class Finder(object):
             self.bundles.append(bundle)
             for entry in bundle.entries:
                 self.where.setdefault(entry[0], bundle)
-            for entry in bundle.entries:
-                self.importer.handle_answer(*entry)
+            importer = self.importer
+            # Last those that somebody waits for: whoever wakes wants the others next.
+            for awaited in False, True:
+                for entry in bundle.entries:
+                    if (entry[0] in importer.waiting) is awaited:
+                        importer.handle_answer(*entry)
             return bundle
 
     def handle_resource(self, msg):
