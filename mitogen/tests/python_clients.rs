@@ -23,15 +23,15 @@ struct Hall {
 }
 
 impl Hall {
-    /// Holds these targets, and says when they are there.
+    /// Holds these targets; returns when all are there.
     fn open(targets: &[String], more: &[&str]) -> Hall {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("socket");
-        let targets = targets.iter().flat_map(|target| ["-t".to_owned(), target.clone()]);
+        let options = targets.iter().flat_map(|target| ["-t".to_owned(), target.clone()]);
         let modules = directory.path().join("modules");
         std::fs::create_dir(&modules).expect("a new directory");
         std::fs::write(modules.join("guest.py"), GUEST).expect("a file");
-        let mut listen = command(targets);
+        let mut listen = command(options);
         listen.arg("--path").arg(&modules);
         listen.args(more).args(["--output", "jsonl", "listen", "--socket"]).arg(&socket);
         let mut child =
@@ -39,7 +39,9 @@ impl Hall {
         let (send, lines) = std::sync::mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Hall { child, socket, lines, directory }
+        let hall = Hall { child, socket, lines, directory };
+        targets.iter().for_each(|_| drop(hall.line()));
+        hall
     }
 
     /// The package, with the modules that programs of these tests bring along.
@@ -265,8 +267,6 @@ fn every_release_on_every_interpreter_calls_receives_fetches_and_sees_records() 
         return;
     }
     let hall = Hall::open(&two_targets(), &[]);
-    hall.line();
-    hall.line();
     for (python, package) in &pairs {
         let result = run(python, &hall.with_guest(package), source, &hall.socket);
         let expected = json!({
@@ -330,8 +330,6 @@ fn clients_have_contexts_start_others_and_start_some_of_their_own() {
         return;
     }
     let hall = Hall::open(&two_targets(), &[]);
-    hall.line();
-    hall.line();
     for (python, package) in &pairs {
         let result = run(python, &hall.with_guest(package), source, &hall.socket);
         let mut expected = json!({
@@ -373,8 +371,6 @@ fn a_client_hears_when_a_context_or_the_controller_goes() {
 ";
     for (python, package) in &few("a_client_hears_when") {
         let hall = Hall::open(&two_targets(), &[]);
-        hall.line();
-        hall.line();
         let result = run(python, package, source, &hall.socket);
         assert_eq!(
             result,
@@ -392,7 +388,6 @@ fn a_client_hears_when_a_context_or_the_controller_goes() {
 fn a_client_that_is_killed_is_only_a_client_less() {
     let Some((python, package)) = few("a_client_that_is_killed").pop() else { return };
     let hall = Hall::open(&["local".to_owned()], &[]);
-    hall.line();
     let source = format!(
         "{PRELUDE}    contexts[0].call_async(time.sleep, 0)\n    print('here'); sys.stdout.flush(); time.sleep(600){FINALE}"
     );
@@ -423,7 +418,6 @@ fn the_scenarios_are_seen_the_same_by_a_client() {
     let source = std::fs::read_to_string(here.join("client.py")).expect("the player");
     let modules = here.join("modules");
     let hall = Hall::open(&["local".to_owned()], &["--path", modules.to_str().expect("text")]);
-    hall.line();
     for (python, package) in &pairs {
         let args = [hall.socket.to_str(), here.to_str(), python.to_str()].map(|text| text.expect("text"));
         let mut play = program(python, package, &source, &args);
