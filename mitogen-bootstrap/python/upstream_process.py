@@ -1,7 +1,26 @@
-"""Runs other programs, in a context of upstream's."""
+"""What our controller wants done in a context of upstream's: other programs run, and the context detached."""
 import os
 import signal
 import subprocess
+import mitogen.core
+
+
+@mitogen.core.takes_econtext
+def detach(econtext):
+    """Leaves the tree; the answer finds no way back."""
+    begin_session = os.setsid
+
+    def begin_session_once():
+        # Who leads a session or a group already, as after ssh or under our controller, is refused another: upstream gives up then.
+        try:
+            begin_session()
+        except OSError:
+            pass
+    os.setsid = begin_session_once
+    try:
+        econtext.detach()
+    finally:
+        os.setsid = begin_session
 
 
 def prepare():

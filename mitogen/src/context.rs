@@ -218,7 +218,11 @@ impl Context {
     /// # Errors
     /// [`Error::Lost`] for any other reason; otherwise as [`Context::call`].
     pub async fn detach(&self) -> Result<(), Error> {
-        let call = self.start::<()>(Call::new("mitogen.api.detach"));
+        let function = match self.shared.upstream {
+            None => "mitogen.api.detach".to_owned(),
+            Some(_) => format!("{}.detach", crate::upstream::package::PROCESS),
+        };
+        let call = self.start::<()>(Call::new(function));
         // A neighbour says it itself; of one behind others only the loss is heard.
         let behind = self.info.parent.is_some();
         self.info.set_detached(self.info.is_detached() || behind);

@@ -113,6 +113,18 @@ pub enum Error {
         name: String,
     },
 
+    /// The context runs upstream's core ([`Agent::Upstream`](crate::Agent::Upstream)), which has not what was
+    /// asked for.
+    #[error("{context} runs upstream's core, which cannot {what}: {instead}")]
+    NotUpstream {
+        /// Which context.
+        context: ContextLabel,
+        /// What was asked for.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+
     /// The other end of a channel said that nothing more will come from it. Others may still send.
     #[error("{context} closed the channel: {reason}")]
     ChannelClosed {

@@ -1,6 +1,8 @@
 //! `interop`: upstream's releases, installed into environments of their own, play the scenarios with us.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::interpreters;
@@ -46,12 +48,67 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if let Some(only) = &args.only {
         cmd.arg(format!("under_{}", only.replace('.', "_")));
     }
-    // What is skipped, and how many complaints each peer gave, is worth showing.
-    sh::tee(cmd.args(["--show-output", "--test-threads=1"]), |line| {
-        ["complaints", "skipped", "test result", "expected", "seen"].iter().any(|word| line.contains(word))
-            && !line.starts_with("agent: ")
-            && !line.starts_with("upstream: ")
-    })
+    // Seen as they come: all of it takes a while.
+    let mut matrix = Matrix::default();
+    let green = sh::tee(cmd.args(["--nocapture", "--test-threads=1"]), |line| {
+        matrix.note(line);
+        !line.contains("detail: ")
+    })?;
+    print!("{matrix}");
+    Ok(green)
+}
+
+/// Who has played under which interpreter, and how many things were not as expected.
+#[derive(Default)]
+struct Matrix {
+    players: Vec<String>,
+    versions: Vec<String>,
+    complaints: BTreeMap<(String, String), u32>,
+}
+
+impl Matrix {
+    /// Reads `played: NAME under Python VERSION: N complaints`; other lines say nothing.
+    fn note(&mut self, line: &str) {
+        let told = line.split_once("played: ").and_then(|(_, told)| told.split_once(" under Python "));
+        let Some((name, (version, count))) =
+            told.and_then(|(name, rest)| Some((name, rest.split_once(": ")?)))
+        else {
+            return;
+        };
+        let Ok(count) = count.trim_end_matches(" complaints").parse() else { return };
+        for (seen, all) in [(name, &mut self.players), (version, &mut self.versions)] {
+            if !all.iter().any(|known| known == seen) {
+                all.push(seen.to_owned());
+            }
+        }
+        self.complaints.insert((name.to_owned(), version.to_owned()), count);
+    }
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.players.is_empty() {
+            return Ok(());
+        }
+        let mut versions = self.versions.clone();
+        versions.sort_by_key(|version| {
+            version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>()
+        });
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, cells: Vec<String>| {
+            let cells: String = cells.iter().map(|cell| format!("{cell:>6}")).collect();
+            writeln!(f, "{name:<16}{cells}")
+        };
+        row(f, "", versions.clone())?;
+        for player in &self.players {
+            let cell = |version: &String| match self.complaints.get(&(player.clone(), version.clone())) {
+                Some(0) => "ok".to_owned(),
+                Some(count) => format!("{count} bad"),
+                None => "-".to_owned(),
+            };
+            row(f, player, versions.iter().map(cell).collect())?;
+        }
+        Ok(())
+    }
 }
 
 /// The oldest and the newest release, for the project's tests.
@@ -91,4 +148,26 @@ fn site_packages(venv: &Path) -> Result<PathBuf> {
 
 fn joined(packages: &[PathBuf]) -> Result<OsString> {
     std::env::join_paths(packages).context("the packages' directories")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_played_makes_a_table() {
+        let mut matrix = Matrix::default();
+        for line in [
+            "played: our agent under Python 3.10: 0 complaints",
+            ".played: our agent under Python 2.7: 0 complaints",
+            "played: core 0.3.7 under Python 3.10: 2 complaints",
+            "detail: of no interest",
+        ] {
+            matrix.note(line);
+        }
+        let lines: Vec<String> = matrix.to_string().lines().map(str::to_owned).collect();
+        assert_eq!(lines[0], format!("{:<16}{:>6}{:>6}", "", "2.7", "3.10"));
+        assert_eq!(lines[1], format!("{:<16}{:>6}{:>6}", "our agent", "ok", "ok"));
+        assert_eq!(lines[2], format!("{:<16}{:>6}{:>6}", "core 0.3.7", "-", "2 bad"));
+    }
 }

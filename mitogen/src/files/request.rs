@@ -21,6 +21,14 @@ const HANDLE: Handle = Handle(204);
 
 /// Makes a context's agent ready for files, once.
 pub(super) async fn prepare(context: &Context) -> Result<(), Error> {
+    if context.shared.upstream.is_some() {
+        return Err(Error::NotUpstream {
+            context: context.info.label(),
+            what: "put, get or list files by itself",
+            instead: "have a function there call mitogen.service.FileService.get for what `Router::files` has \
+                      registered, ask its own FileService, or use our agent",
+        });
+    }
     let cell = context.shared.files().readiness(context.id());
     cell.get_or_try_init(|| async {
         crate::equip::equip_for_files(&context.shared, &context.info)?;

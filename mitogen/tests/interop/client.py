@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import mitogen.core
+import mitogen.parent
 import mitogen.service
 import mitogen.unix
 
@@ -38,11 +39,28 @@ def text(value):
     return value.decode('utf-8', 'replace') if isinstance(value, BYTES) else TEXT(value)
 
 
+class Greeter(mitogen.service.Service):
+    """What contexts ask."""
+
+    @classmethod
+    def name(cls):
+        return u'interop.greeter'
+
+    @mitogen.service.expose(policy=mitogen.service.AllowAny())
+    def greet(self, name):
+        return u'hello, %s' % name
+
+    @mitogen.service.expose(policy=mitogen.service.AllowAny())
+    def fail(self):
+        raise ValueError('no greeting')
+
+
 class Stage(object):
     def __init__(self, router, controller):
         self.router = router
         self.controller = controller
-        self.contexts = {u'master': controller}
+        # The controller is who leads to all of them; this program is one more of its neighbours.
+        self.contexts = {u'master': controller, u'player': mitogen.parent.Context(router, mitogen.context_id)}
         self.files = {}
         self.kept = {}
         self.sender = None
@@ -56,6 +74,14 @@ class Stage(object):
             if entry['registered']:
                 self.controller.call_service(mitogen.service.FileService, 'register', path=path)
             self.files[entry['name']] = path, TEXT(hashlib.sha1(content).hexdigest())
+
+    def make_programs(self, programs, folder):
+        for entry in programs:
+            path = os.path.join(folder, entry['name'])
+            with open(path, 'w') as fp:
+                fp.write(entry['text'])
+            os.chmod(path, 493)
+            self.files[entry['name']] = path, u''
 
     def start(self, name):
         old = self.contexts.pop(name, None)
@@ -222,6 +248,20 @@ class Stage(object):
             return result
         return {u'records': [record for record in Records.seen if record[0] in step['loggers']]}
 
+    def bereave(self, step):
+        pending = self.begin(step)
+        killed = self.end(self.begin({'in': step['kill'], 'function': 'interop_peer.kill', 'args': []}))
+        assert killed == {u'lost': True}, killed
+        return self.end(pending)
+
+    def birth(self, step):
+        via = self.contexts[step['behind'] or u'master']
+        try:
+            self.router.local(via=via, python_path=self.files[step['python']][0])
+        except mitogen.core.StreamError:
+            return {u'unborn': True}
+        return {u'returned': None}
+
     def shutdown(self, step):
         self.contexts[step['in']].shutdown(wait=True)
 
@@ -253,15 +293,19 @@ def main():
     with open(os.path.join(HERE, 'scenarios.json'), 'rb') as fp:
         scenarios = json.loads(fp.read().decode('utf-8'))
     router, controller = mitogen.unix.connect(SOCKET)
+    pool = mitogen.service.Pool(router, services=[Greeter(router)], size=2)
     try:
         stage = Stage(router, controller)
-        stage.make_files(scenarios['files'], tempfile.mkdtemp(dir=os.path.dirname(SOCKET)))
+        folder = tempfile.mkdtemp(dir=os.path.dirname(SOCKET))
+        stage.make_files(scenarios['files'], folder)
+        stage.make_programs(scenarios['programs'], folder)
         for name in u'child', u'sibling', u'grandchild':
             stage.start(name)
         count = stage.play(scenarios['scenarios'])
         for name in u'grandchild', u'child', u'sibling':
             stage.contexts[name].shutdown(wait=True)
     finally:
+        pool.stop()
         router.broker.shutdown()
         router.broker.join()
     print('%d steps played' % count)

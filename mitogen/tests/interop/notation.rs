@@ -70,7 +70,7 @@ pub(crate) fn show(value: &Value, names: &dyn Names) -> Json {
         Value::Int(number) => json!(number),
         Value::Long(number) => json!({ "int": number.to_string() }),
         Value::Float(number) if number.is_finite() => json!(number),
-        Value::Float(number) => json!({ "float": number.to_string() }),
+        Value::Float(number) => json!({ "float": number.to_string().to_lowercase() }),
         Value::Str(bytes) | Value::Bytes(bytes) if bytes.len() > 1000 && bytes.iter().all(|b| *b == b'x') => {
             json!({ "repeat": bytes.len() })
         }

@@ -2,10 +2,14 @@
 
 use crate::notation::{self, Names, hex};
 use crate::records;
-use mitogen::{Address, Agent, Call, CallChain, Context, ContextId, Error, Local, LogLevel, Router, Value};
+use mitogen::{
+    Address, Agent, Call, CallChain, Context, ContextId, Error, Local, LogLevel, Policy, RemoteError, Router,
+    Service, Value,
+};
 use serde_json::{Value as Json, json};
 use sha1::{Digest, Sha1};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +28,13 @@ struct Stage {
     files: BTreeMap<String, (PathBuf, String)>,
     sender: Option<Address>,
     kept: BTreeMap<String, Value>,
+    /// What contexts ask.
+    _greeter: Service,
+}
+
+/// Where the modules of the contexts are.
+pub(crate) fn modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/modules")
 }
 
 /// Plays all scenarios: `peer` as the file calls it.
@@ -35,14 +46,20 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
     let router = Router::builder()
         .agent(agent)
         .log_level(LogLevel::Info)
-        .module_path(here.join("modules"))
+        .module_path(modules())
         .build()
         .expect("a router");
-    let files = BTreeMap::new();
-    let contexts = BTreeMap::new();
-    let mut stage =
-        Stage { router, python: python.to_owned(), contexts, files, sender: None, kept: BTreeMap::new() };
+    let mut stage = Stage {
+        python: python.to_owned(),
+        contexts: BTreeMap::new(),
+        files: BTreeMap::new(),
+        sender: None,
+        kept: BTreeMap::new(),
+        _greeter: greeter(&router),
+        router,
+    };
     stage.make_files(file["files"].as_array().expect("files"), folder);
+    stage.make_programs(file["programs"].as_array().expect("programs"), folder);
     let mut complaints = Complaints::new();
     for name in ["child", "sibling", "grandchild"] {
         stage.start(name).await;
@@ -62,7 +79,7 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
                 Err(_) => json!({"timeout": true}),
             };
             let expected = step["differs"].get(peer).map_or(&step["expect"], |differs| &differs["expect"]);
-            println!("{peer}: {}, step {at}: {seen}", scenario["name"]);
+            println!("detail: {peer}: {}, step {at}: {seen}", scenario["name"]);
             if !expected.is_null() && !notation::agrees(expected, &seen, &stage) {
                 let name = &scenario["name"];
                 complaints
@@ -81,7 +98,29 @@ pub(crate) async fn play(peer: &str, agent: Agent, python: &Path, folder: &Path)
     complaints
 }
 
+/// The service that contexts ask: whom it greets, it greets by their name.
+fn greeter(router: &Router) -> Service {
+    let service = router.serve("interop.greeter", Policy::anyone(), |request| async move {
+        match request.method() {
+            "greet" => Ok(format!("hello, {}", request.arg::<String>("name")?)),
+            "fail" => Err(RemoteError::new("builtins.ValueError", "no greeting")),
+            other => Err(request.unknown_method(other)),
+        }
+    });
+    service.expect("a name that is free")
+}
+
 impl Stage {
+    fn make_programs(&mut self, programs: &[Json], folder: &Path) {
+        for program in programs {
+            let name = program["name"].as_str().expect("a name");
+            let path = folder.join(name);
+            std::fs::write(&path, program["text"].as_str().expect("a text")).expect("a file");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
+            self.files.insert(name.to_owned(), (path, String::new()));
+        }
+    }
+
     fn make_files(&mut self, files: &[Json], folder: &Path) {
         for file in files {
             let name = file["name"].as_str().expect("a name");
@@ -131,11 +170,12 @@ impl Stage {
         match result {
             Ok(value) => json!({ "returned": notation::show(&value, self) }),
             Err(Error::Call(error)) => {
-                println!("{}", error.traceback.as_deref().unwrap_or_default());
+                println!("detail: {:?}", error.traceback);
                 let type_name = error.type_name.replacen("exceptions.", "builtins.", 1);
                 json!({ "raised": format!("{type_name}: {}", error.message) })
             }
             Err(Error::Lost { .. }) => json!({"lost": true}),
+            Err(Error::Connect(_)) => json!({"unborn": true}),
             Err(error) => json!({ "error": error.to_string() }),
         }
     }
@@ -163,6 +203,28 @@ impl Stage {
                     results.push(self.result(pending.await));
                 }
                 json!({ "results": results })
+            }
+            "bereave" => {
+                let pending = self.context(step).start::<Value>(self.call(step));
+                let killed = &self.contexts[step["kill"].as_str().expect("a context")];
+                let killed = killed.start::<Value>(Call::new("interop_peer.kill")).await;
+                assert!(matches!(killed, Err(Error::Lost { .. })), "{killed:?}");
+                self.result(pending.await)
+            }
+            "birth" => {
+                let method = Local::new()
+                    .python(self.files[step["python"].as_str().expect("a program")].0.to_string_lossy());
+                let born = match step["behind"].as_str() {
+                    Some(name) => self.contexts[name].connect(method).await,
+                    None => self.router.connect(method).await,
+                };
+                self.result(born.map(|_| Value::None))
+            }
+            "imports" => {
+                let context = self.context(step);
+                drop(records::take_requests());
+                let result = self.result(context.start(self.call(step)).await);
+                json!({ "result": result, "asked": records::take_requests() })
             }
             "receive" => self.receive(step).await,
             "records" => self.records(step).await,
@@ -244,7 +306,7 @@ impl Names for Stage {
     fn value(&self, tag: &str, argument: &Json) -> Option<Value> {
         let name = argument.as_str();
         Some(match tag {
-            "context" if name == Some("master") => {
+            "context" if matches!(name, Some("master" | "player")) => {
                 Value::Context { id: ContextId(0), name: Some("master".to_owned()) }
             }
             "context" => mitogen::to_value(&self.contexts[name?]).expect("a context is a value"),

@@ -15,6 +15,8 @@ pub(crate) struct Record {
 }
 
 static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
+/// The modules that were asked for.
+static REQUESTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static STARTED: OnceLock<()> = OnceLock::new();
 
 /// Begins to gather; once in a process.
@@ -32,6 +34,11 @@ pub(crate) fn take(context: u64, loggers: &[&str]) -> Vec<Record> {
     let taken = records.iter().filter(|r| wanted(r)).cloned().collect();
     records.retain(|r| !wanted(r));
     taken
+}
+
+/// The modules that contexts have asked for since the last time, in the order of the requests.
+pub(crate) fn take_requests() -> Vec<String> {
+    std::mem::take(&mut REQUESTS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 struct Gather;
@@ -54,7 +61,8 @@ impl Visit for Record {
 
 impl Subscriber for Gather {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "mitogen::remote" && *metadata.level() <= Level::INFO
+        ["mitogen::remote", "mitogen::modules"].contains(&metadata.target())
+            && *metadata.level() <= Level::INFO
     }
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
@@ -70,6 +78,15 @@ impl Subscriber for Gather {
         };
         let mut record = Record { level, ..Record::default() };
         event.record(&mut record);
+        if event.metadata().target() == "mitogen::modules" {
+            // "web1 asked for NAME: it and 2 other modules sent ..."
+            if let Some((_, what)) = record.text.split_once(" asked for ")
+                && let Some((name, _)) = what.split_once(": ")
+            {
+                REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+            }
+            return;
+        }
         RECORDS.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
     fn enter(&self, _: &span::Id) {}

@@ -40,7 +40,7 @@ impl From<&Error> for Failure {
             | Error::TooLarge { .. }
             | Error::CallsTooLarge { .. }
             | Error::Decode { .. } => Kind::Call,
-            Error::BadName { .. } => Kind::Usage,
+            Error::BadName { .. } | Error::NotUpstream { .. } => Kind::Usage,
             _ => Kind::Internal,
         };
         Failure::new(kind, chain(error))

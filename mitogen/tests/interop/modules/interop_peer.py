@@ -55,6 +55,26 @@ def keyword_names(**kwargs):
     return sorted([u'%s %s' % (key, name(kwargs[key])) for key in kwargs])
 
 
+def kinds(*args):
+    """Of which kinds the values are that arrive."""
+    return [name(arg).split(' ')[0] for arg in args]
+
+
+def shared():
+    """The same objects at several places."""
+    items, word = [1], u'word'
+    return [items, items, {word: items}, (word, word)]
+
+
+def long_five():
+    """A small number of Python 2's large kind."""
+    return int('5') * (2 ** 100 // 2 ** 100)
+
+
+def no_wire_value():
+    return set([1])
+
+
 def big(size):
     return b'x' * size
 
@@ -202,10 +222,21 @@ def fetch(path, router=None):
     return [ok, size == [sink.size], sink.size, u'%s' % sink.hash.hexdigest()]
 
 
+class Grave(Sink):
+    def write(self, data):
+        kill()
+
+
 @mitogen.core.takes_router
-def ask(service, method, kwargs, router=None):
-    """Asks a service of the master."""
-    return router.context_by_id(0).call_service(service, method, **dict(kwargs))
+def fetch_and_die(path, router=None):
+    """Ends with the first piece of a file."""
+    mitogen.service.FileService.get(router.context_by_id(0), path, Grave())
+
+
+def ask(context, service, method, kwargs):
+    """Asks a service of another context."""
+    named = dict([(str(key), kwargs[key]) for key in kwargs])
+    return context.call_service(service, method, **named)
 
 
 def log(text):
@@ -243,6 +274,7 @@ def resource(package, name):
     return b'data\n'
 
 
-def kill():
+def kill(delay=0):
+    time.sleep(delay)
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
