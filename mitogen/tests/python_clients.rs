@@ -33,7 +33,7 @@ impl Hall {
         std::fs::write(modules.join("guest.py"), GUEST).expect("a file");
         let mut listen = command(options);
         listen.arg("--path").arg(&modules);
-        listen.args(more).args(["--output", "jsonl", "listen", "--socket"]).arg(&socket);
+        listen.args(["--output", "jsonl", "listen"]).args(more).arg("--socket").arg(&socket);
         let mut child =
             listen.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command was built");
         let (send, lines) = std::sync::mpsc::channel();
@@ -382,6 +382,57 @@ fn a_client_hears_when_a_context_or_the_controller_goes() {
         assert_eq!(status, 4, "{stderr}");
         assert!(stderr.contains("local: lost: "), "{stderr}");
     }
+}
+
+#[test]
+fn a_target_that_was_lost_is_had_again_by_whoever_asks() {
+    let source = r"
+    ask = lambda method, **args: controller.call_service('mitogen.listen', method, **args)
+    names = [text(target) for target, _ in targets]
+    result['unknown'] = ask('context', target=u'nobody')
+    before = [context.call(os.getpid) for context in contexts]
+    for pid in before:
+        os.kill(pid, 9)
+    for context in contexts:
+        try:
+            context.call(os.getpid)
+        except mitogen.core.ChannelError:
+            result.setdefault('lost', []).append(True)
+    first = ask('context', target=names[0])
+    after = [first.call(os.getpid)] + [context.call(os.getpid) for _, context in ask('targets')]
+    result['same'] = after[0] == after[1]
+    result['anew'] = not set(before) & set(after) and len(set(after)) == 2
+";
+    for (python, package) in &few("a_target_that_was_lost") {
+        let hall = Hall::open(&two_targets(), &["--reconnect"]);
+        let result = run(python, package, source, &hall.socket);
+        let expected = json!({"unknown": null, "lost": [true, true], "same": true, "anew": true});
+        assert_eq!(result, expected, "{}", python.display());
+        let mut told: Vec<String> =
+            (0..6).map(|_| hall.line()["event"].as_str().unwrap_or_default().to_owned()).collect();
+        told.sort();
+        assert_eq!(told, ["connected", "disconnected", "lost", "lost", "regained", "regained"]);
+        hall.signal(rustix::process::Signal::INT);
+        assert_eq!(hall.finish().0, 130);
+    }
+}
+
+#[test]
+fn a_client_is_told_why_a_target_is_not_there() {
+    let source = r"
+    contexts[1].shutdown(wait=True)
+    def ask():
+        try:
+            return controller.call_service('mitogen.listen', 'context', target=targets[1][0])
+        except mitogen.core.CallError:
+            result['why'] = str(sys.exc_info()[1]).splitlines()[0]
+    until(lambda: ask() or 'why' in result)
+";
+    let Some((python, package)) = few("a_client_is_told_why").pop() else { return };
+    let hall = Hall::open(&two_targets(), &[]);
+    let result = run(&python, &package, source, &hall.socket);
+    let why = result["why"].as_str().unwrap_or_default();
+    assert!(why.contains("it was lost") && why.contains("--reconnect"), "{why}");
 }
 
 #[test]

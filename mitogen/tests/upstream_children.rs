@@ -165,7 +165,7 @@ async fn what_needs_our_agent_says_so() {
             context.list_files(folder.path()).await.map(drop),
             context.make_directory(&there, None).await,
             router
-                .upload_to(&[context.clone()], &here, &there, &Default::default())
+                .upload_to(std::slice::from_ref(&context), &here, &there, &Default::default())
                 .await
                 .remove(0)
                 .map(drop),

@@ -335,11 +335,12 @@ pub(crate) struct DoctorArgs {
 /// The path is printed when every target is connected or has failed. From then on programs that use the mitogen
 /// package from PyPI, `mitogen.unix.connect(PATH)`, call functions in the targets' contexts. The service
 /// `mitogen.listen` says which there are: `context.call_service('mitogen.listen', 'targets')` gives pairs of a
-/// target and its context. Modules that targets miss come from below every --path, as with call.
+/// target and its context; `context`, with `target=`, gives one of them. Modules that targets miss come from below every --path, as with call.
 ///
 /// Only processes of the same user, and of root, are let in; they may do all that this command may. It ends with
-/// Ctrl-C or a SIGTERM, or when the last target is lost; the socket is removed. With --output jsonl what happens is
-/// told on stdout, a line each: clients that come and go, targets that are lost.
+/// Ctrl-C or a SIGTERM, or when the last target is lost; the socket is removed. With --reconnect it stays, and a
+/// target that was lost is connected again when a program asks for it. With --output jsonl what happens is told on
+/// stdout, a line each: clients that come and go, targets that are lost and regained.
 #[derive(Args, Debug)]
 #[command(
     args_override_self = true,
@@ -358,6 +359,9 @@ pub(crate) struct ListenArgs {
     /// Where the socket is to be
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) socket: PathBuf,
+    /// Connect anew, when a program asks for it, what was lost; and stay when nothing is left
+    #[arg(long)]
+    pub(crate) reconnect: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

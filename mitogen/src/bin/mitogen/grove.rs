@@ -5,7 +5,7 @@ use crate::{
     connect::CONNECT_TIMEOUT,
     fleet::Place,
     logs::{Names, PHASES},
-    outcome::Failure,
+    outcome::{Failure, Kind},
     target::Target,
 };
 use mitogen::{Context, Error, Method, Phase, Router};
@@ -92,6 +92,24 @@ impl Grove {
             contexts.push(slot.get_or_init(connect).await.clone()?);
         }
         Ok(contexts)
+    }
+
+    /// Has those contexts on the way to a place that are gone, or could not be had, connected anew when they are wanted
+    /// next. What was refused for a password or a host's key stays refused: it is not for a program to insist.
+    pub(crate) fn forget_lost(&self, ways: &Ways) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for way in &ways.0 {
+            let Some((_, slot)) = slots.get_mut(way) else { continue };
+            let is_stale = match slot.get() {
+                Some(Ok(context)) => !context.is_connected(),
+                Some(Err(failure)) => !matches!(failure.kind, Kind::Auth | Kind::HostKey),
+                // It is being connected.
+                None => false,
+            };
+            if is_stale {
+                *slot = Slot::default();
+            }
+        }
     }
 
     /// Takes in a context that was connected elsewhere, so that it is shut down with the others.

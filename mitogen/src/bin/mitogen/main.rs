@@ -113,7 +113,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
         Command::Listen(args) => {
-            socket = Some(args.socket);
+            socket = Some((args.socket, args.reconnect));
             Task::Work(command::Work::Ping { count: 0, timeout })
         }
     };
@@ -159,8 +159,18 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             .map_err(Fault::Usage)?;
         let forks = fleet::affordable(common.forks.unwrap_or(32) as usize);
         let console = console.clone();
-        if let Some(socket) = socket {
-            let hall = Hall { router, places, forks, socket, form: common.form(), names, console, interrupt };
+        if let Some((socket, reconnect)) = socket {
+            let hall = Hall {
+                router,
+                places,
+                forks,
+                socket,
+                reconnect,
+                form: common.form(),
+                names,
+                console,
+                interrupt,
+            };
             return hall.run(report).await.map_err(Fault::Usage);
         }
         let fleet = Fleet { router, places, forks, task, names, console, interrupt, breakage };

@@ -1,10 +1,11 @@
 //! `mitogen listen --socket PATH`: holds the targets connected, for Python programs that come to a socket.
 
+use super::held::Held;
 use crate::{
     cli::Form,
     console::Console,
     fleet::Place,
-    grove::{Grove, Ways},
+    grove::Grove,
     interrupt::Interrupt,
     json,
     logs::Names,
@@ -13,16 +14,11 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use mitogen::{
-    Context, ContextId, Event, Events, Listener, ListenerEvent, ListenerEvents, Policy, Router, Service,
+    ContextId, Event, Events, Listener, ListenerEvent, ListenerEvents, Policy, RemoteError, Router, Service,
     Value,
 };
-use std::{
-    collections::BTreeMap,
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Instant};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 /// The service by which clients learn which contexts there are.
 const SERVICE: &str = "mitogen.listen";
@@ -33,14 +29,13 @@ pub(crate) struct Hall {
     pub(crate) places: Vec<Place>,
     pub(crate) forks: usize,
     pub(crate) socket: PathBuf,
+    /// Whether targets that are lost are connected anew when a client asks for them.
+    pub(crate) reconnect: bool,
     pub(crate) form: Form,
     pub(crate) names: Names,
     pub(crate) console: Console,
     pub(crate) interrupt: Interrupt,
 }
-
-/// The targets that are connected: index, name and context.
-type Held = Arc<Mutex<BTreeMap<usize, (String, Context)>>>;
 
 /// How it ended.
 enum End {
@@ -56,15 +51,17 @@ impl Hall {
     ///
     /// # Errors
     /// The socket cannot be made: why.
-    pub(crate) async fn run(self, mut report: Report) -> Result<u8, String> {
+    pub(crate) async fn run(mut self, mut report: Report) -> Result<u8, String> {
         let listener = self.router.listen(&self.socket).map_err(|error| format!("--socket: {error}"))?;
         // From before the first is connected: none is to be lost unnoticed.
         let (events, visits) = (self.router.events(), listener.events());
-        let held = Held::default();
+        let grove = Grove::new(self.router.clone(), self.names.clone(), &self.places);
+        let (regained, news) = mpsc::unbounded_channel();
+        let places = std::mem::take(&mut self.places);
+        let held = Held::new(grove, places, self.reconnect.then_some(regained));
         let service = offer(&self.router, &held).map_err(|error| error.to_string())?;
-        let (grove, ways) = Grove::new(self.router.clone(), self.names.clone(), &self.places);
-        let end = match self.gather(&grove, &ways, &held, &listener, &mut report).await {
-            Ok(()) => self.hold(&held, events, visits, &mut report).await,
+        let end = match self.gather(&held, &listener, &mut report).await {
+            Ok(()) => self.hold(&held, events, visits, news, &mut report).await,
             Err(end) => end,
         };
         self.console.progress(String::new());
@@ -86,24 +83,16 @@ impl Hall {
     }
 
     /// Connects every target; those that cannot be had are reported and left out.
-    async fn gather(
-        &self,
-        grove: &Grove,
-        ways: &[Ways],
-        held: &Held,
-        listener: &Listener,
-        report: &mut Report,
-    ) -> Result<(), End> {
+    async fn gather(&self, held: &Held, listener: &Listener, report: &mut Report) -> Result<(), End> {
         let socket = listener.path().to_string_lossy().into_owned();
-        let connect = |(index, (place, ways))| async move {
+        let connect = |index| async move {
             let start = Instant::now();
-            let connected = grove.contexts(place, ways, place.methods.len()).await;
-            (index, place.target.to_string(), connected, start.elapsed())
+            (index, held.connect(index).await, start.elapsed())
         };
-        let jobs = self.places.iter().zip(ways).enumerate().map(connect);
+        let jobs = (0..held.count()).map(connect);
         let mut jobs = std::pin::pin!(stream::iter(jobs).buffer_unordered(self.forks));
         loop {
-            let (index, target, connected, elapsed) = tokio::select! {
+            let (index, connected, elapsed) = tokio::select! {
                 biased;
                 () = self.interrupt.came() => return Err(End::Interrupted),
                 job = jobs.next() => match job {
@@ -111,21 +100,17 @@ impl Hall {
                     None => break,
                 },
             };
-            let mut outcome = Outcome { target: target.clone(), answer: None, failure: None, elapsed };
+            let mut outcome = Outcome { target: held.name(index), answer: None, failure: None, elapsed };
             match connected {
-                Ok(contexts) => {
-                    let Some(context) = contexts.into_iter().next_back() else { continue };
-                    if self.form != Form::Text {
-                        outcome.answer = Some(whereabouts(context.id(), &socket));
-                    }
-                    tracing::info!("{target}: context {}", context.id());
-                    lock(held).insert(index, (target, context));
+                Ok(context) if self.form != Form::Text => {
+                    outcome.answer = Some(whereabouts(context.id(), &socket));
                 }
+                Ok(_) => {}
                 Err(failure) => outcome.failure = Some(failure),
             }
             report.add(index, outcome).map_err(End::Output)?;
         }
-        if lock(held).is_empty() {
+        if held.is_empty() {
             return Err(End::Deserted);
         }
         match self.form {
@@ -140,6 +125,7 @@ impl Hall {
         held: &Held,
         mut events: Events,
         mut visits: ListenerEvents,
+        mut news: UnboundedReceiver<String>,
         report: &mut Report,
     ) -> End {
         loop {
@@ -148,12 +134,13 @@ impl Hall {
                 () = self.interrupt.came() => return End::Interrupted,
                 Some(event) = events.next() => {
                     let lost = self.lost(held, event, report);
-                    if lock(held).is_empty() {
+                    if held.is_deserted() {
                         return lost.err().map_or(End::Deserted, End::Output);
                     }
                     lost
                 }
                 Some(visit) = visits.next() => self.tell(visit),
+                Some(target) = news.recv() => self.event("regained", &[("target", Value::Text(target))]),
             };
             if let Err(error) = told {
                 return End::Output(error);
@@ -163,29 +150,7 @@ impl Hall {
 
     /// A context is gone: if it was a target's, that is news.
     fn lost(&self, held: &Held, event: Event, report: &mut Report) -> io::Result<()> {
-        let gone: Vec<(usize, String, String)> = {
-            let mut held = lock(held);
-            let mut gone = Vec::new();
-            match &event {
-                Event::Lost { context, reason } => held.retain(|index, (target, held)| {
-                    let is_it = held.id() == context.id;
-                    if is_it {
-                        gone.push((*index, target.clone(), reason.to_string()));
-                    }
-                    !is_it
-                }),
-                Event::Missed(_) => held.retain(|index, (target, context)| {
-                    let is_there = self.router.context(context.id()).is_some();
-                    if !is_there {
-                        gone.push((*index, target.clone(), "it is gone".to_owned()));
-                    }
-                    is_there
-                }),
-                _ => {}
-            }
-            gone
-        };
-        for (_, target, reason) in gone {
+        for (target, reason) in held.take_lost(&self.router, &event) {
             report.note_failure(Kind::Lost);
             self.console.error(&format!("{target}: lost: {reason}"));
             self.event("lost", &[("target", Value::Text(target)), ("reason", Value::Text(reason))])?;
@@ -235,10 +200,6 @@ impl Hall {
     }
 }
 
-fn lock(held: &Held) -> std::sync::MutexGuard<'_, BTreeMap<usize, (String, Context)>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What the JSON of a target says.
 fn whereabouts(id: ContextId, socket: &str) -> Answer {
     let pair = |key: &str, value| (Value::Text(key.to_owned()), value);
@@ -247,22 +208,18 @@ fn whereabouts(id: ContextId, socket: &str) -> Answer {
     Answer::Value(Value::Dict(pairs))
 }
 
-/// `targets()` gives each target with its context, in their order; `context(target=...)` one of them.
-fn offer(router: &Router, held: &Held) -> Result<Service, mitogen::Error> {
+/// `targets()` gives each target that is there with its context, in their order; `context(target=...)` one of them.
+fn offer(router: &Router, held: &Arc<Held>) -> Result<Service, mitogen::Error> {
     let held = Arc::clone(held);
     router.serve(SERVICE, Policy::this_program(), move |request| {
-        let all: Vec<(String, Context)> = lock(&held).values().cloned().collect();
+        let held = Arc::clone(&held);
         async move {
             match request.method() {
-                "targets" => mitogen::to_value(&all),
-                "context" => {
-                    let wanted: String = request.arg("target")?;
-                    let found = all.into_iter().find(|(target, _)| *target == wanted);
-                    mitogen::to_value(&found.map(|(_, context)| context))
-                }
-                other => return Err(request.unknown_method(other)),
+                "targets" => mitogen::to_value(&held.all().await)
+                    .map_err(|error| RemoteError::new("mitogen.service.Error", error.to_string())),
+                "context" => held.find(&request.arg::<String>("target")?).await,
+                other => Err(request.unknown_method(other)),
             }
-            .map_err(|error| mitogen::RemoteError::new("mitogen.service.Error", error.to_string()))
         }
     })
 }

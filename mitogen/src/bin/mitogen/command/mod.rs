@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod generated;
 pub(crate) mod get;
+mod held;
 pub(crate) mod listen;
 pub(crate) mod ping;
 pub(crate) mod put;
