@@ -16,6 +16,7 @@ mod archive;
 mod finder;
 mod interpreter;
 mod pack;
+mod parallel;
 mod place;
 mod service;
 mod settings;
