@@ -107,7 +107,7 @@ fn shop() -> (tempfile::TempDir, Router) {
 #[tokio::test]
 async fn a_package_is_imported_with_what_it_imports_in_few_requests() {
     let (_root, router) = shop();
-    on_each(&router, async |context, _| {
+    on_each(&router, async |context, old| {
         let value: i64 = context.call("probe.attribute", ("shop", "VALUE")).await.expect("shop");
         assert_eq!(value, 7);
         let stats = context.stats().expect("a neighbour's link");
@@ -118,7 +118,9 @@ async fn a_package_is_imported_with_what_it_imports_in_few_requests() {
         assert_eq!(names[2], "The shop.");
         assert_eq!(names[4], "shop.db");
         let stats = context.stats().expect("a neighbour's link");
-        assert_eq!((stats.module_requests, stats.modules_sent), (4, 7), "{stats:?}");
+        // Python 2 asks for `shop.db` before it tells that it wants a member of that.
+        let requests = if old { 4 } else { 3 };
+        assert_eq!((stats.module_requests, stats.modules_sent), (requests, 7), "{stats:?}");
     })
     .await;
 }
