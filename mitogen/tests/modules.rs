@@ -70,6 +70,9 @@ def absent(name):
 def attribute(name, attribute):
     __import__(name)
     return getattr(sys.modules[name], attribute)
+def known(name):
+    import mitogen
+    return name in mitogen.econtext.importer.cache
 def together(names):
     import threading
     failed = []
@@ -118,6 +121,8 @@ async fn a_package_is_imported_with_what_it_imports_in_few_requests() {
         assert_eq!(names[2], "The shop.");
         assert_eq!(names[4], "shop.db");
         let stats = context.stats().expect("a neighbour's link");
+        let known: bool = context.call("probe.known", ("mitogen.logs",)).await.expect("an answer");
+        assert!(known, "what `import logging` makes the agent want was not sent ahead");
         // Python 2 asks for `shop.db` before it tells that it wants a member of that.
         let requests = if old { 4 } else { 3 };
         assert_eq!((stats.module_requests, stats.modules_sent), (requests, 7), "{stats:?}");
