@@ -59,7 +59,7 @@ fn the_next_link_needs_one_look_at_what_the_first_one_went_by() {
             responder.handle_request(ContextId(link), old.name.clone());
             let (looks, sent) = one_round(&mut responder, &mut world);
             assert!(looks >= old.modules.len());
-            assert_eq!(sent, [old.clone()]);
+            assert_eq!(sent, std::slice::from_ref(old));
         }
     }
     // Several at once share the look.

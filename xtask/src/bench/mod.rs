@@ -386,10 +386,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let mut report = report::Report::new(args.json);
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
-    if with_import {
-        if let Err(e) = import::rows(&root, args.peer, rounds, &mut report) {
-            report.trouble(&format!("import: {e}"));
-        }
+    if with_import && let Err(e) = import::rows(&root, args.peer, rounds, &mut report) {
+        report.trouble(&format!("import: {e}"));
     }
     if with_codec {
         codec::rows(&root, args.quick, |row| report.row(row))?;
