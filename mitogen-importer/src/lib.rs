@@ -52,6 +52,7 @@
 #![forbid(unsafe_code)]
 
 mod forwarder;
+mod history;
 mod module;
 mod name;
 mod needs;

@@ -6,6 +6,7 @@
 //!
 //! The answer to a request is the module and all that it will import, each module once for a link.
 
+use crate::history::{History, Memo, Memory};
 use crate::module::{Absence, Found, Module};
 use crate::{Dialect, ModuleName, Policy, stdlib};
 use mitogen_wire::ContextId;
@@ -27,16 +28,26 @@ pub struct Responder {
     known: BTreeMap<ModuleName, Found>,
     /// Names that the world was asked for.
     asked: BTreeSet<ModuleName>,
+    memory: Memory,
     outputs: VecDeque<Output>,
 }
 
 /// What was sent by one link.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Link {
     dialect: Dialect,
     /// Modules, and names of which it was told that there are none. Only names that sources on the path
     /// hold stand here, so their number is bounded by those.
-    sent: BTreeSet<ModuleName>,
+    sent: Arc<BTreeSet<ModuleName>>,
+    /// Links with the same history have the same `sent`.
+    history: History,
+}
+
+impl Default for Link {
+    fn default() -> Link {
+        let dialect = Dialect::default();
+        Link { dialect, sent: Arc::default(), history: History::new(dialect) }
+    }
 }
 
 /// One request under way.
@@ -45,6 +56,8 @@ struct Job {
     link: ContextId,
     dialect: Dialect,
     name: ModuleName,
+    /// What the link had been sent when the job began.
+    began: Option<History>,
     todo: VecDeque<ModuleName>,
     /// Those of `todo` that must be looked for first.
     waiting: Vec<ModuleName>,
@@ -93,9 +106,10 @@ impl Responder {
     pub fn handle_link_up(&mut self, link: ContextId, dialect: Dialect) {
         let state = self.links.entry(link).or_default();
         state.dialect = dialect;
+        state.history = History::new(dialect);
         // It was born with these.
         let born_with = ["mitogen", "mitogen.core"].into_iter().filter(|_| dialect == Dialect::Standard);
-        state.sent.extend(born_with.filter_map(|name| ModuleName::parse(name).ok()));
+        Arc::make_mut(&mut state.sent).extend(born_with.filter_map(|name| ModuleName::parse(name).ok()));
     }
 
     /// A neighbour asks for a module.
@@ -107,6 +121,7 @@ impl Responder {
         self.jobs.push_back(Job {
             link,
             dialect: self.links.get(&link).map(|link| link.dialect).unwrap_or_default(),
+            began: None,
             todo: name.prefixes().collect(),
             waiting: Vec::new(),
             seen: BTreeSet::new(),
@@ -151,8 +166,25 @@ impl Responder {
     fn advance(&mut self) {
         for _ in 0..self.jobs.len() {
             let Some(mut job) = self.jobs.pop_front() else { break };
-            let sent = &self.links.entry(job.link).or_default().sent;
-            job.advance(&self.policy, sent, &self.known, &mut |name| {
+            let link = self.links.entry(job.link).or_default();
+            let began = *job.began.get_or_insert(link.history);
+            if let Some(memo) = self.memory.get(link.history, &job.name).filter(|_| began == link.history) {
+                for (name, _) in memo.grounds.iter().filter(|(name, _)| !self.known.contains_key(name)) {
+                    if self.asked.insert(name.clone()) {
+                        self.outputs.push_back(Output::Find(name.clone()));
+                    }
+                }
+                if !self.asked.is_empty() {
+                    self.jobs.push_back(job);
+                    continue;
+                }
+                if memo.holds(&self.known) {
+                    (link.sent, link.history) = (Arc::clone(&memo.sent), memo.after);
+                    self.outputs.push_back(Output::Send { link: job.link, answer: memo.answer.clone() });
+                    continue;
+                }
+            }
+            job.advance(&self.policy, &link.sent, &self.known, &mut |name| {
                 if self.asked.insert(name.clone()) {
                     self.outputs.push_back(Output::Find(name));
                 }
@@ -168,7 +200,11 @@ impl Responder {
     }
 
     fn finish(&mut self, job: Job) {
-        let sent = &mut self.links.entry(job.link).or_default().sent;
+        let link = self.links.entry(job.link).or_default();
+        let before = link.history;
+        let sent = Arc::make_mut(&mut link.sent);
+        let grounds = job.grounds(&self.known);
+        let told = sent.len();
         let modules: Vec<_> = job.modules.into_values().filter(|m| sent.insert(m.name.clone())).collect();
         let mut absent = Vec::new();
         for (name, absence) in job.absent {
@@ -178,6 +214,14 @@ impl Responder {
             }
         }
         let answer = Answer { name: job.name, modules, absent, before: job.before.into_iter().collect() };
+        if link.sent.len() > told {
+            link.history = self.memory.fresh();
+        }
+        // What is asked for in vain leaves nothing behind.
+        if job.began == Some(before) && !answer.modules.is_empty() {
+            let (after, sent) = (link.history, Arc::clone(&link.sent));
+            self.memory.put(before, Memo { after, sent, answer: answer.clone(), grounds });
+        }
         self.outputs.push_back(Output::Send { link: job.link, answer });
     }
 }
@@ -267,6 +311,13 @@ impl Job {
         // Other peers have our namesake for a library, part of which they ask for.
         let ours = top == "mitogen" && self.dialect == Dialect::Bundles;
         top != self.name.top() && (stdlib::is_stdlib(top) || ours)
+    }
+
+    /// What it went by of what is known.
+    fn grounds(&self, known: &BTreeMap<ModuleName, Found>) -> Vec<(ModuleName, Found)> {
+        let parents = self.seen.iter().filter_map(ModuleName::parent);
+        let names: BTreeSet<ModuleName> = self.seen.iter().cloned().chain(parents).collect();
+        names.into_iter().filter_map(|name| known.get(&name).cloned().map(|found| (name, found))).collect()
     }
 
     /// A module that will not be sent. Members that packages do not list are never asked for, so nothing is

@@ -53,6 +53,7 @@ async fn import(first: &Context, leaf: &Context, module: &str) -> Result<serde_j
     // What the measured call itself needs.
     let _: Value = leaf.call("importlib.import_module", ("importlib",)).await.unwrap_or(Value::None);
     let before = first.stats().unwrap_or_default();
+    let child = leaf.call::<f64>("time.process_time", ()).await?;
     let (start, cpu) = (Instant::now(), cpu_ms());
     // The module cannot be pickled: that it was imported is what the failure says.
     let result = leaf.start::<Value>(Call::new("importlib.__import__").arg(module)).await;
@@ -63,9 +64,11 @@ async fn import(first: &Context, leaf: &Context, module: &str) -> Result<serde_j
         return Err(error.into());
     }
     let after = first.stats().unwrap_or_default();
+    let child = leaf.call::<f64>("time.process_time", ()).await? - child;
     let grown = |counter: fn(&LinkStats) -> u64| counter(&after) - counter(&before);
     Ok(json!({
         "seconds": seconds,
+        "child_cpu": child,
         "controller_cpu_ms": cpu,
         "controller_ms": (after.module_time - before.module_time).as_secs_f64() * 1e3,
         "requests": grown(|stats| stats.module_requests),

@@ -229,12 +229,11 @@ impl Shared {
     ) -> Result<Context, Error> {
         let signed = self.signs();
         self.apply(|hub| hub.adopt(&info, wire, stop, signed))?;
-        if !self.library.is_empty()
-            && info.dialect == Dialect::Bundles
-            && let Some(body) = modules::importer()
-        {
-            // It may be gone already: whoever calls it is told.
-            let _ = self.send(info.id, LoadModule::HANDLE, body);
+        if !self.library.is_empty() && info.dialect == Dialect::Bundles {
+            for body in modules::ahead() {
+                // It may be gone already: whoever calls it is told.
+                let _ = self.send(info.id, LoadModule::HANDLE, body);
+            }
         }
         self.living.add();
         Ok(Context { shared: Arc::clone(self), info })

@@ -31,9 +31,9 @@ def floor(name):
 
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
-    start = time.time()
+    start, cpu = time.time(), time.process_time()
     __import__(name)
-    print(json.dumps({'state': 'floor', 'seconds': time.time() - start}))
+    print(json.dumps({'state': 'floor', 'seconds': time.time() - start, 'child_cpu': time.process_time() - cpu}))
 
 
 def main(hops, name, python):
@@ -49,12 +49,14 @@ def main(hops, name, python):
                 leaf = router.local(via=leaf, python_path=python)
             leaf.call(nothing)
             before = router.get_stats()
+            cpu = leaf.call(time.process_time)
             start = time.time()
             leaf.call(work, name)
             seconds = time.time() - start
             after = router.get_stats()
+            cpu = leaf.call(time.process_time) - cpu
             took = dict((key, after[key] - before[key]) for key in after)
-            print(json.dumps({'state': state, 'seconds': seconds, 'requests': took['get_module_count'],
+            print(json.dumps({'state': state, 'seconds': seconds, 'child_cpu': cpu, 'requests': took['get_module_count'],
                               'modules': took['good_load_module_count'], 'bytes': took['good_load_module_size']}))
             first.shutdown(wait=True)
     finally:

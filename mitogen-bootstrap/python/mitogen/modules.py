@@ -51,6 +51,21 @@ def can_be_asked(name):
         return False
 
 
+def goal(fullname):
+    """The member, however deep, for whose sake Python looks for this package: `a.b.c` while it looks for `a` in `import a.b.c`."""
+    frame = sys._getframe()
+    while frame and 'importlib._bootstrap' not in frame.f_code.co_filename:
+        frame = frame.f_back
+    while frame and 'importlib._bootstrap' in frame.f_code.co_filename:
+        if frame.f_code.co_name == '_find_and_load':
+            name = frame.f_locals['name']
+            if (name + '.')[:len(fullname) + 1] != fullname + '.':
+                break
+            fullname = name
+        frame = frame.f_back
+    return fullname
+
+
 def border(payload):
     """Where the second of two pickles begins: what ends the first can stand in no text."""
     return payload.index(BORDER) + 1
@@ -196,6 +211,11 @@ class Finder(object):
                 return False
         elif fullname in OWN and fullname not in self.where or not can_be_asked(fullname):
             return False
+        if core.PY3 and fullname not in importer.cache:
+            # What comes for the member holds the packages around it: one round trip for all of them.
+            wanted = goal(fullname)
+            if can_be_asked(wanted):
+                importer.fetch(wanted)
         _, path, reason = importer.fetch(fullname)
         if path is None and reason:
             error = ImportError('%s cannot be imported here: %s' % (fullname, to_text(reason)))

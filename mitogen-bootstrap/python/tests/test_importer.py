@@ -97,6 +97,26 @@ class Serving(unittest.TestCase):
         listed = [(item[1], item[2]) for item in pkgutil.iter_modules(zzpkg.__path__, 'zzpkg.')]
         self.assertEqual(listed, [('zzpkg.inner', True), ('zzpkg.sub', False)])
 
+    def test_a_member_is_asked_for_with_the_packages_around_it(self):
+        outer = 'zzo', ['deep/'], '/x/zzo/__init__.py', b'x = 1\n'
+        deep = 'zzo.deep', ['down'], '/x/zzo/deep/__init__.py', b'from zzo import x\n'
+        down = 'zzo.deep.down', None, '/x/zzo/deep/down.py', b'from zzo.deep import x\n'
+        self.answers.update({'zzo': [outer], 'zzo.deep': [deep], 'zzo.deep.down': [outer, deep, down]})
+        import zzo.deep.down
+        self.assertEqual(zzo.deep.down.x, 1)
+        expected = ['zzo', 'zzo.deep', 'zzo.deep.down']
+        # Python 2 does not tell what it is about.
+        self.assertEqual(self.asked, core.PY3 and expected[2:] or expected)
+
+    def test_packages_that_do_not_come_with_their_member_are_asked_for(self):
+        self.answers['zzv'] = [('zzv', ['there'], '/x/zzv/__init__.py', b'')]
+        self.assertRaises(ImportError, __import__, 'zzv.gone.more')
+        self.assertRaises(ImportError, __import__, 'zzw.gone')
+        expected = ['zzv', 'zzw']
+        if core.PY3:
+            expected = ['zzv.gone.more', 'zzv', 'zzw.gone', 'zzw']
+        self.assertEqual(self.asked, expected)
+
     def test_what_came_along_is_not_asked_for(self):
         self.answers['zza'] = [('zza', None, '/x/zza.py', b'import zzb, zzc\n'), ('zzb', None, '/x/zzb.py', b'x = 2\n'), ('zzc', None, None, None)]
         self.assertRaises(ImportError, __import__, 'zza')

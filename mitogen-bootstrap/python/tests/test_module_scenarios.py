@@ -1,18 +1,14 @@
 """The scenarios of mitogen-importer/tests/scenarios (its README tells their language), replayed: what the Rust forwarder does, the agent's library does, and the reverse."""
-import os
-import re
 import sys
 import unittest
 
 import harness  # noqa: F401
+import scenarios
 from mitogen import core
-from mitogen.core import to_text
 from mitogen.importer import Importer
 from mitogen.library import Library
 from mitogen.modules import LOAD_BUNDLE
 from test_importer import bundle
-
-PLACE = os.path.join(os.path.dirname(os.path.dirname(harness.ROOT)), 'mitogen-importer', 'tests', 'scenarios')
 
 
 class Link(object):
@@ -87,26 +83,7 @@ class Scenarios(unittest.TestCase):
         self.addCleanup(sys.path_hooks.__setitem__, slice(None), sys.path_hooks[:])
 
     def test_every_scenario_ends_as_it_says(self):
-        if not os.path.isdir(PLACE):
-            self.skipTest('the Rust forwarder is not here')
-        names = sorted(name for name in os.listdir(PLACE) if name.endswith('.txt'))
-        self.assertTrue(len(names) >= 3, names)
-        for name in names:
-            self.replay(name)
-
-    def replay(self, name):
-        with open(os.path.join(PLACE, name)) as f:
-            lines = [(number + 1, line.strip()) for number, line in enumerate(f)]
-        lines = [(number, line) for number, line in lines if line and line[0] != '#']
-        stage = Stage()
-        while lines:
-            number, line = lines.pop(0)
-            expected = []
-            while lines and re.match('(up|to|deny) ', lines[0][1]):
-                expected.append(to_text(lines.pop(0)[1]))
-            stage.lines = []
-            stage.play(line)
-            self.assertEqual(sorted(map(to_text, stage.lines)), sorted(expected), '%s, line %d: %s' % (name, number, line))
+        scenarios.replay(self, 'mitogen-importer', 3, ('up', 'to', 'deny'), Stage)
 
 
 if __name__ == '__main__':

@@ -11,16 +11,32 @@ pub struct World {
     sources: BTreeMap<String, String>,
     /// Every name that was looked for, in order.
     pub looked: Vec<String>,
+    /// What was found, where the same is to be found again, and not only its like.
+    kept: Option<BTreeMap<ModuleName, Arc<Module>>>,
 }
 
 impl World {
     /// Each a name and a source; what has members is a package.
     pub fn new(sources: &[(&str, &str)]) -> World {
         let sources = sources.iter().map(|&(name, source)| (name.to_owned(), source.to_owned())).collect();
-        World { sources, looked: Vec::new() }
+        World { sources, ..World::default() }
     }
 
-    fn find(&mut self, name: &ModuleName) -> Found {
+    /// As long as a source is the same, so is the module.
+    pub fn keeping(mut self) -> World {
+        self.kept = Some(BTreeMap::new());
+        self
+    }
+
+    /// Sets a source, or takes it away.
+    pub fn change(&mut self, name: &str, source: Option<&str>) {
+        match source {
+            Some(source) => drop(self.sources.insert(name.to_owned(), source.to_owned())),
+            None => drop(self.sources.remove(name)),
+        }
+    }
+
+    pub fn find(&mut self, name: &ModuleName) -> Found {
         self.looked.push(name.to_string());
         let Some(source) = self.sources.get(name.as_str()) else { return Found::Absent(Absence::Missing) };
         if let Some(path) = source.strip_prefix("EXTENSION ") {
@@ -33,14 +49,20 @@ impl World {
             .filter_map(|other| other.strip_prefix(&inner)?.split('.').next().map(str::to_owned))
             .collect();
         let children = (!members.is_empty()).then(|| members.into_iter().collect());
-        Found::Module(Arc::new(Module {
+        let module = Module {
             needs: needs(&scan(source.as_bytes()), name, children.is_some()),
             name: name.clone(),
             path: format!("/src/{name}.py"),
             source: Bytes::copy_from_slice(source.as_bytes()),
             packages: Vec::new(),
             children,
-        }))
+        };
+        let Some(kept) = &mut self.kept else { return Found::Module(Arc::new(module)) };
+        let known = kept.entry(name.clone()).or_insert_with(|| Arc::new(module.clone()));
+        if **known != module {
+            *known = Arc::new(module);
+        }
+        Found::Module(Arc::clone(known))
     }
 
     /// Answers all that is asked, and gathers what is sent.

@@ -1,6 +1,7 @@
 //! Finds modules on the search path, as Python's own finders would, without Python.
 
 use super::archive::Archive;
+use super::parallel::in_parallel;
 use super::place::{Kind, Place, Places, Stamp};
 use super::suffix::{compiled, is_name, module_of};
 use super::{Given, ModuleSettings};
@@ -108,29 +109,11 @@ impl Finder {
     pub(crate) fn find_all(&self, names: Vec<ModuleName>) -> Vec<(ModuleName, Found)> {
         let leads: Vec<(ModuleName, Lead)> =
             names.into_iter().map(|name| (name.clone(), self.lead(name))).collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-        let reads = leads.iter().filter(|(_, lead)| matches!(lead, Lead::Read { .. })).count();
-        if reads < 2 || threads < 2 {
-            return leads.into_iter().map(|(name, lead)| (name, self.follow(lead))).collect();
-        }
-        // Taken one after the other by whoever is free: sources differ much in size.
-        let leads = Mutex::new(leads.into_iter());
-        let found = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            let work = || {
-                loop {
-                    let next = leads.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((name, lead)) = next else { break };
-                    let result = (name, self.follow(lead));
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-                }
-            };
-            for _ in 1..threads.min(reads) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let (reads, known): (Vec<_>, Vec<_>) =
+            leads.into_iter().partition(|(_, lead)| matches!(lead, Lead::Read { .. }));
+        let mut found = in_parallel(reads, |(name, lead)| (name, self.follow(lead)));
+        found.extend(known.into_iter().map(|(name, lead)| (name, self.follow(lead))));
+        found
     }
 
     /// From now on files and directories are looked at again.

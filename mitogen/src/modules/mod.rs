@@ -16,12 +16,13 @@ mod archive;
 mod finder;
 mod interpreter;
 mod pack;
+mod parallel;
 mod place;
 mod service;
 mod settings;
 mod suffix;
 
-pub(crate) use service::{Ask, Library, importer};
+pub(crate) use service::{Ask, Library};
 pub use settings::ModuleSource;
 pub(crate) use settings::{Given, ModuleSettings};
 
@@ -31,8 +32,14 @@ use mitogen_importer::Dialect;
 use mitogen_wire::body::{GetModule, LoadModule, LoadedModule};
 use mitogen_wire::{Encoding, Message};
 
-/// The part of the agent that imports user code: it goes to every child ahead of its first request.
-pub(crate) const IMPORTER: &str = "mitogen.modules";
+/// The parts of the agent that user code makes it ask for: what imports it, and what almost every library makes it
+/// want, for it imports `logging`. They go to every child ahead of its first request.
+const AHEAD: [&str; 2] = ["mitogen.modules", "mitogen.logs"];
+
+/// What a new child of ours is sent ahead of its first request.
+pub(crate) fn ahead() -> impl Iterator<Item = (Encoding, Bytes)> {
+    AHEAD.into_iter().filter_map(deferred)
+}
 
 /// A part of the agent that is sent when it is asked for; `None` if it is none.
 pub(crate) fn deferred(name: &str) -> Option<(Encoding, Bytes)> {

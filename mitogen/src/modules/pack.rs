@@ -1,5 +1,6 @@
 //! Answers as messages: bundles, compressed by several threads, and kept for the next who asks.
 
+use super::parallel::in_parallel;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -7,7 +8,7 @@ use mitogen_importer::{Answer, Delivery, Module, ModuleName};
 use mitogen_wire::body::{BundleEntry, LoadBundle, LoadModule, LoadedModule};
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How many bytes of source go into one part. A larger one gains nothing: zlib looks back 32 KiB.
 const PART: usize = 192 << 10;
@@ -81,7 +82,7 @@ impl Packer {
         let fresh: Vec<&Arc<Module>> = modules
             .filter(|module| !self.single.get(&module.name).is_some_and(|(old, _)| Arc::ptr_eq(old, module)))
             .collect();
-        let packed = in_parallel(&fresh, |module| deflate([&module.source]));
+        let packed = in_parallel(fresh.clone(), |module| deflate([&module.source]));
         if self.bytes > KEPT {
             *self = Packer::default();
         }
@@ -106,30 +107,6 @@ impl Packer {
     }
 }
 
-/// Does the same with all of them, by as many threads as there are processors; the results in their order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let tasks = Mutex::new(items.iter().enumerate());
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    let run = || {
-        loop {
-            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((at, item)) = task else { break };
-            let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).min(8);
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(run);
-        }
-        run();
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 fn compress(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Option<Vec<Part>> {
     let mut groups: Vec<&[Arc<Module>]> = Vec::new();
     let (mut start, mut size) = (0, 0);
@@ -142,9 +119,8 @@ fn compress(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Opt
     }
     groups.push(&modules[start..]);
     let last = groups.len() - 1;
-    let tasks: Vec<_> = groups.iter().enumerate().collect();
-    let parts =
-        in_parallel(&tasks, |&(at, group)| compress_part(group, if at == last { absent } else { &[] }));
+    let tasks: Vec<_> = groups.into_iter().enumerate().collect();
+    let parts = in_parallel(tasks, |(at, group)| compress_part(group, if at == last { absent } else { &[] }));
     parts.into_iter().collect()
 }
 

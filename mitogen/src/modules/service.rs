@@ -1,8 +1,8 @@
 //! The thread that answers requests for modules.
 
+use super::ModuleSettings;
 use super::finder::Finder;
 use super::pack::Packer;
-use super::{ModuleSettings, deferred};
 use crate::shared::Shared;
 use crate::stats::LinkStats;
 use crate::upstream::dialect;
@@ -238,9 +238,4 @@ impl Worker {
             let _ = shared.send(link, LoadResource::HANDLE, body);
         }
     }
-}
-
-/// What a new child of ours is sent ahead of its first request.
-pub(crate) fn importer() -> Option<(Encoding, Bytes)> {
-    deferred(super::IMPORTER)
 }

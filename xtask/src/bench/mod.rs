@@ -377,7 +377,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let chosen = |s: &&Scenario| if s.quick_count == 0 { by_name(s.name) } else { wanted(s.name) };
     let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(chosen).collect();
     let with_relay = relay::ROWS.iter().any(|(name, ..)| wanted(name));
-    let with_import = args.names.iter().any(|n| n == "import");
+    // It wants packages from elsewhere, as peers do.
+    let with_import = wanted("import") && (args.peer || !args.names.is_empty());
     let with_codec = wanted("codec") || args.names.iter().any(|n| n.starts_with("codec"));
     if chosen.is_empty() && !with_codec && !with_relay && !with_import {
         let known: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
@@ -385,8 +386,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let mut report = report::Report::new(args.json);
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 5 });
-    if with_import {
-        import::rows(&root, args.peer, rounds, &mut report)?;
+    if with_import && let Err(e) = import::rows(&root, args.peer, rounds, &mut report) {
+        report.trouble(&format!("import: {e}"));
     }
     if with_codec {
         codec::rows(&root, args.quick, |row| report.row(row))?;
