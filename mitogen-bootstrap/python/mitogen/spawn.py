@@ -281,7 +281,8 @@ class Birth(object):
         for name in self.fds:
             if self.fds[name] != fd:
                 source = loop.Lines(broker, self.fds[name])
-                source.wanted = econtext.config['log_level'] <= 10
+                if econtext.config['log_level'] <= 10:
+                    source.history = self.handshake.history
                 sources.append(source)
         self.fds = {}
         done = allocate_lock()
