@@ -246,6 +246,42 @@ fn every_method_has_rules_and_none_is_in_the_shade_of_another() {
     }
 }
 
+/// docs/methods.md has a row of options and one of kinds for each.
+#[test]
+fn the_manual_lists_what_every_method_knows() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/methods.md");
+    let manual = std::fs::read_to_string(path).expect("the manual");
+    let mut missing = Vec::new();
+    for name in Method::names().iter().filter(|name| !["local", "custom"].contains(name)) {
+        let mut kinds: Vec<String> = Vec::new();
+        for method in methods().iter().filter(|method| method.hop().split([':', '?']).next() == Some(name)) {
+            let all = method.plan().failures.into_iter().map(|rule| format!("{:?}", rule.kind));
+            kinds.extend(all.map(|kind| kind.split('(').next().unwrap_or_default().to_owned()));
+        }
+        kinds.sort();
+        kinds.dedup();
+        let kinds: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+        let row = format!("| `{name}` | {} |", kinds.join(" "));
+        if !manual.lines().any(|line| line == row) {
+            missing.push(row);
+        }
+        let options = manual
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` | `{name}:")))
+            .unwrap_or_default();
+        let own = Method::option_names(name).expect("its options").into_iter();
+        let told = |key: &str| {
+            options.contains(&format!("`{key}`"))
+                || options.contains("and the like") && key.ends_with("_path")
+        };
+        missing.extend(
+            own.filter(|key| !["argument", "python", "connect_timeout", "name"].contains(key) && !told(key))
+                .map(|key| format!("the option `{key}` of `{name}`")),
+        );
+    }
+    assert!(missing.is_empty(), "docs/methods.md lacks\n{}", missing.join("\n"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
