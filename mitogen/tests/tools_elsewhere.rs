@@ -166,7 +166,9 @@ async fn every_tool_that_misbehaves_elsewhere() {
     }
     // These take all their time.
     let patience = Duration::from_secs_f64(1.5);
-    let hangs = place.tool("hangs", "trap '' TERM; echo hello; sleep 60 & wait; sleep 60", 0o755);
+    // Its helper is known by the place, too, and outlives a polite word.
+    let helper = format!("sh -c 'sleep 60; : {}'", place.scratch.path().display());
+    let hangs = place.tool("hangs", &format!("trap '' TERM; echo hello; {helper} & wait; sleep 60"), 0o755);
     let closes = place.tool("closes", "exec <&- >&- 2>&-; exec sleep 60", 0o755);
     place
         .each(&hangs, patience.as_secs_f64(), |_, error| {

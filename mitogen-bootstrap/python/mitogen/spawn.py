@@ -277,6 +277,7 @@ class Birth(object):
         link = Link(broker, fd, fd, chains, econtext.router.limit)
         link.grow(self.plan['id'])
         link.child = self.tool
+        self.tool.born = True
         sources = []
         for name in self.fds:
             if self.fds[name] != fd:
