@@ -190,8 +190,16 @@ impl Handshake {
         self.lines.feed(Source::Stderr, text.as_bytes());
         // EMFILE and ENFILE, as Rust and Python print them.
         let crowded = ["os error 24)", "os error 23)", "Errno 24]", "Errno 23]", "Too many open files"];
-        let hint = "raise the limit of open files (ulimit -n), or connect to fewer at once".to_owned();
-        self.fail(kind, crowded.iter().any(|sign| text.contains(sign)).then_some(hint));
+        let hint = match kind {
+            _ if crowded.iter().any(|sign| text.contains(sign)) => {
+                Some("raise the limit of open files (ulimit -n), or connect to fewer at once")
+            }
+            FailureKind::ToolMissing => {
+                Some("install it where this hop starts, or name its path (`sudo_path` and the like)")
+            }
+            _ => None,
+        };
+        self.fail(kind, hint.map(str::to_owned));
     }
 
     /// Bytes came on the comms channel.

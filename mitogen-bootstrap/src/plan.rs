@@ -228,9 +228,13 @@ impl Pattern {
         self.whole.is_some() || self.suffix.is_some()
     }
 
-    /// Whether `text`, which may still grow, is a true beginning of what the pattern wants.
+    /// Whether `text`, which does not match and may still grow, may come to do so. How lines end is left aside.
     pub(crate) fn may_become(&self, text: &str) -> bool {
-        self.prefix.as_deref().is_some_and(|p| p.len() > text.len() && p.starts_with(text))
+        let grows = |prefix: &str| prefix.len() > text.len() && prefix.starts_with(text);
+        let prefix = self.prefix.as_deref();
+        prefix.is_some_and(grows)
+            || prefix.is_none_or(|prefix| text.starts_with(prefix))
+                && self.contains.iter().any(|part| !text.contains(part.as_str()))
     }
 }
 
@@ -264,7 +268,7 @@ pub struct FailureRule {
     /// rules that match it, the first. A rule whose pattern has no parts is the last resort: it counts
     /// when something was printed and no other rule knows it (in another language, say).
     pub line: Pattern,
-    /// A line that must have come before (or be) the verdict.
+    /// A line that must have come before (or be) the verdict, in the same place.
     pub also: Option<Pattern>,
     /// The exit status that the tool must have ended with, where that tells it from the status of
     /// what it ran. Where rules name such statuses, any other is that of what the tool ran: the
@@ -351,7 +355,7 @@ impl fmt::Display for FailureKind {
                 f.write_str("the program to connect with refused its options or configuration")
             }
             FailureKind::Resolve => f.write_str("the host name could not be resolved"),
-            FailureKind::Refused => f.write_str("the host refused or closed the connection"),
+            FailureKind::Refused => f.write_str("the connection was refused or closed"),
             FailureKind::Unreachable => f.write_str("the host cannot be reached"),
             FailureKind::Incompatible => f.write_str("no common protocol with the host"),
             FailureKind::HostKeyUnknown => f.write_str("the host's key is not known"),

@@ -87,6 +87,7 @@ pub async fn connect_observed(
         unsent: &[],
         timers: Timers { deadline: started + deadline, settle: None, quiet: None },
         open: Open { stdout: true, stderr: true, terminal: true, exited: false },
+        sent: Vec::new(),
     };
     driver.run(preamble, started, credentials, observer).await
 }
@@ -111,6 +112,8 @@ struct Driver<'a> {
     unsent: &'a [u8],
     timers: Timers,
     open: Open,
+    /// The secrets that the tool was told.
+    sent: Vec<Secret>,
 }
 
 struct Timers {
@@ -158,7 +161,10 @@ impl<'a> Driver<'a> {
                         self.leave_terminal();
                         self.unsent = preamble;
                     }
-                    Output::SendSecret(secret) => self.send_line(secret.expose()).await,
+                    Output::SendSecret(secret) => {
+                        self.send_line(secret.expose()).await;
+                        self.sent.push(secret);
+                    }
                     Output::SendText(text) => self.send_line(&text).await,
                     // A question that came before it is not waited for any more.
                     Output::FetchSecret { name, question } => {
@@ -280,7 +286,7 @@ impl<'a> Driver<'a> {
         let Spawned { process, read, write, stderr, terminal } = self.spawned;
         // Where the terminal is the comms channel, its reader is the link.
         let terminal = terminal.filter(|_| self.plan.wiring.comms != Comms::Pty);
-        let (tool_lines, drains) = drain(stderr, terminal);
+        let (tool_lines, drains) = drain(stderr, terminal, self.sent);
         process.keep_drains(drains);
         process.release_group();
         Connected {

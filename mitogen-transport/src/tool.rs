@@ -2,7 +2,8 @@
 
 use crate::fd::Fd;
 use crate::spawn::Terminal;
-use mitogen_bootstrap::plan::Source;
+use mitogen_bootstrap::plan::{Secret, Source};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -44,17 +45,22 @@ impl Drop for Drains {
     }
 }
 
-/// Starts reading what is left open beside the comms channel.
-pub(crate) fn drain(stderr: Option<Fd>, terminal: Option<Terminal>) -> (ToolLines, Drains) {
+/// Starts reading what is left open beside the comms channel. What was `sent` to the tool shows in no line.
+pub(crate) fn drain(
+    stderr: Option<Fd>,
+    terminal: Option<Terminal>,
+    sent: Vec<Secret>,
+) -> (ToolLines, Drains) {
+    let sent: Arc<[Secret]> = sent.into();
     let (sender, receiver) = mpsc::channel(WAITING_LINES);
     let mut tasks = Vec::new();
     if let Some(fd) = stderr {
-        let sender = sender.clone();
-        tasks.push(tokio::spawn(async move { read_lines(&fd, Source::Stderr, sender).await }));
+        let (sender, sent) = (sender.clone(), Arc::clone(&sent));
+        tasks.push(tokio::spawn(async move { read_lines(&fd, Source::Stderr, sender, &sent).await }));
     }
     if let Some(terminal) = terminal {
         tasks.push(tokio::spawn(async move {
-            read_lines(&terminal.master, Source::Terminal, sender).await;
+            read_lines(&terminal.master, Source::Terminal, sender, &sent).await;
             // A tool opens its terminal to ask, and closes it again: that is all that the end of file
             // means. To close the master now would hang up on the tool, and kill it.
             std::future::pending::<()>().await;
@@ -64,11 +70,15 @@ pub(crate) fn drain(stderr: Option<Fd>, terminal: Option<Terminal>) -> (ToolLine
     (ToolLines(receiver), Drains(tasks))
 }
 
-async fn read_lines(fd: &Fd, source: Source, sender: mpsc::Sender<ToolLine>) {
+async fn read_lines(fd: &Fd, source: Source, sender: mpsc::Sender<ToolLine>, sent: &[Secret]) {
     let mut buffer = vec![0; 4096];
     let mut line = Vec::new();
     let pass = |line: &mut Vec<u8>| {
-        let text: String = String::from_utf8_lossy(line)
+        let mut text = String::from_utf8_lossy(line).into_owned();
+        for secret in sent.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "[secret]");
+        }
+        let text: String = text
             .trim_end_matches('\r')
             .chars()
             .map(|c| if c.is_control() && c != '\t' { '?' } else { c })

@@ -20,8 +20,11 @@ fn methods(tool: &str) -> Vec<Method> {
         Sudo::new().sudo_path(tool).into(),
         Sudo::new().sudo_path(tool).password("pw-secret").into(),
         Sudo::new().sudo_path(tool).terminal(false).into(),
+        Ssh::new("h").ssh_path(tool).passphrase("pw-secret").second_factor("pw-secret").into(),
+        Su::new().su_path(tool).into(),
         Su::new().su_path(tool).password("pw-secret").into(),
-        Doas::new().doas_path(tool).password("pw-secret").into(),
+        Doas::new().doas_path(tool).into(),
+        Doas::new().doas_path(tool).password("pw-secret").second_factor("pw-secret").into(),
         Docker::new("c").tool_path(tool).into(),
         Podman::image("i").tool_path(tool).into(),
         Buildah::new("c").tool_path(tool).into(),
@@ -36,8 +39,24 @@ fn methods(tool: &str) -> Vec<Method> {
     ]
 }
 
+/// Those that ask a container's tool for a number first, with this program in its place.
+fn leaders(tool: &str) -> Vec<Method> {
+    let kinds: [fn(&'static str) -> Setns; 6] =
+        [Setns::docker, Setns::podman, Setns::lxc, Setns::lxd, Setns::incus, Setns::machinectl];
+    kinds.into_iter().map(|kind| kind("c").tool_path(tool).into()).collect()
+}
+
 /// Runs every method with this script as its tool, under this deadline.
 fn with_tool(script: &str, deadline: Duration, check: impl Fn(&Method, &ConnectError)) {
+    each_of(methods, script, deadline, check);
+}
+
+fn each_of(
+    methods: fn(&str) -> Vec<Method>,
+    script: &str,
+    deadline: Duration,
+    check: impl Fn(&Method, &ConnectError),
+) {
     let scratch = tempfile::tempdir().expect("a directory");
     let tool = program(scratch.path(), script);
     alone(|| async {
@@ -52,6 +71,7 @@ fn with_tool(script: &str, deadline: Duration, check: impl Fn(&Method, &ConnectE
         for (method, error) in attempts.join_all().await {
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("pw-secret"), "{shown}");
+            assert!(error.hint.as_ref().is_some_and(|hint| !hint.is_empty()) || custom(&method), "{shown}");
             assert_eq!((&error.hop, &error.argv), (&method.hop(), &method.plan().argv));
             assert!(error.elapsed < deadline + Duration::from_secs(3), "{shown}");
             check(&method, &error);
@@ -71,6 +91,107 @@ fn program(dir: &Path, script: &str) -> String {
 
 const SOON: Duration = Duration::from_secs(15);
 
+/// It has the hints that its user gives it.
+fn custom(method: &Method) -> bool {
+    matches!(method, Method::Custom(_))
+}
+
+#[test]
+fn none_is_left_out() {
+    let tried: Vec<String> = methods("tool").iter().map(Method::hop).collect();
+    for name in Method::names().iter().filter(|name| **name != "local") {
+        let starts = |hop: &String| hop.split([':', '?']).next() == Some(name);
+        assert!(tried.iter().any(starts), "{name}");
+    }
+    // All that setns can be told of.
+    let why = Method::from_options("setns", [("argument", "c".into()), ("kind", "no-such-kind".into())]);
+    let why = why.expect_err("no kind").to_string();
+    for hop in leaders("tool").iter().map(Method::hop) {
+        let kind = hop.rsplit('=').next().expect("a kind");
+        assert!(why.contains(kind), "{why}");
+    }
+    assert_eq!(
+        why.matches([',', '&']).count() + why.matches(" and ").count() + 1,
+        leaders("tool").len(),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_tool_that_is_to_name_a_container_s_first_process() {
+    use FailureKind as Kind;
+    let is = |kind: Kind| move |_: &Method, error: &ConnectError| assert_eq!(error.kind, kind, "{error}");
+    let seen = |error: &ConnectError, text: &str| {
+        assert!(error.last_lines.iter().any(|line| line.text.contains(text)), "{error}");
+    };
+    each_of(leaders, "echo some noise; echo other noise >&2; exit 42", SOON, |_, error| {
+        assert_eq!(error.kind, Kind::TargetStopped, "{error}");
+        seen(error, "other noise");
+    });
+    each_of(leaders, "kill -9 $$", SOON, is(Kind::TargetStopped));
+    each_of(leaders, "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done", SOON, is(Kind::TargetStopped));
+    each_of(leaders, "while :; do printf xxxxxxxxxxxxxxxxxxxxxxxxxx; done", SOON, is(Kind::TargetStopped));
+    each_of(leaders, "echo permission denied >&2; exit 1", SOON, is(Kind::NotPermitted));
+    each_of(
+        leaders,
+        "echo \"Error: dial unix /s: connect: no such file\" >&2; exit 1",
+        SOON,
+        is(Kind::Refused),
+    );
+    let ask =
+        "exec 2>/dev/null; printf 'Shall I go on? ' >/dev/tty || exit 9; read -r answer </dev/tty; sleep 60";
+    each_of(leaders, ask, SOON, is(Kind::TargetStopped));
+    let patience = Duration::from_millis(700);
+    each_of(leaders, "trap '' TERM; sleep 60 & wait; sleep 60", patience, is(Kind::TimedOut));
+    each_of(leaders, "exec <&- >&- 2>&-; exec sleep 60", patience, is(Kind::TimedOut));
+    // A process that has gone meanwhile, and no nsenter to look for it.
+    let gone = "echo 'PID: 4000000'; echo 'Leader=4000000'";
+    each_of(leaders, gone, SOON, |method, error| {
+        let finds = ["lxd", "incus", "machinectl"].iter().any(|kind| method.hop().ends_with(kind));
+        assert_eq!(error.kind, if finds { Kind::TargetMissing } else { Kind::TargetStopped }, "{error}");
+    });
+    let scratch = tempfile::tempdir().expect("a directory");
+    let tool = program(scratch.path(), "echo 1");
+    alone(|| async {
+        let setns = Setns::docker("c").tool_path(tool).nsenter_path("/no/nsenter");
+        let error = connect(&setns.plan(), preamble().as_bytes(), SOON).await.expect_err("a failure");
+        assert_eq!(error.kind, Kind::ToolMissing, "{error}");
+        assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("nsenter")), "{error}");
+    });
+}
+
+#[test]
+fn a_tool_that_may_not_be_run() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let tool = program(scratch.path(), "true");
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    for method in methods(&tool) {
+        alone(|| async {
+            let error = connect(&method.plan(), preamble().as_bytes(), SOON).await.expect_err("a failure");
+            assert_eq!((error.phase, &error.kind), (Phase::Spawn, &FailureKind::ToolMissing), "{error}");
+        });
+    }
+    for method in leaders(&tool) {
+        alone(|| async {
+            let error = connect(&method.plan(), preamble().as_bytes(), SOON).await.expect_err("a failure");
+            assert_eq!(error.kind, FailureKind::NotPermitted, "{error}");
+        });
+    }
+}
+
+#[test]
+fn a_tool_that_closes_its_input_alone() {
+    let patience = Duration::from_millis(700);
+    with_tool("exec <&-; sleep 60", patience, |_, error| {
+        assert_eq!(error.kind, FailureKind::TimedOut, "{error}");
+    });
+    // What is sent then goes nowhere, and that is no reason to fail before the tool does.
+    with_tool("exec <&-; echo EC0; sleep 0.3; echo no input >&2; exit 3", SOON, |_, error| {
+        let known = matches!(error.kind, FailureKind::Ended | FailureKind::NoInput);
+        assert!(known && error.phase == Phase::FirstStage, "{error}");
+    });
+}
+
 #[test]
 fn no_tool() {
     for method in methods("/no/such/tool") {
@@ -80,11 +201,12 @@ fn no_tool() {
         });
     }
     // A shell looks for the tool.
-    let setns = Setns::docker("c").tool_path("/no/such/tool");
-    alone(|| async {
-        let error = connect(&setns.plan(), preamble().as_bytes(), SOON).await.expect_err("a failure");
-        assert_eq!(error.kind, FailureKind::ToolMissing, "{error}");
-    });
+    for method in leaders("/no/such/tool") {
+        alone(|| async {
+            let error = connect(&method.plan(), preamble().as_bytes(), SOON).await.expect_err("a failure");
+            assert_eq!(error.kind, FailureKind::ToolMissing, "{error}");
+        });
+    }
 }
 
 #[test]

@@ -150,8 +150,10 @@ on_testbed!(su_and_doas_with_several_questions, bed, async {
 
 on_testbed!(sudo_rs, bed, async {
     let facts = std::fs::read_to_string(bed.dir.join("env")).expect("the testbed's facts");
-    let Some(path) = facts.lines().find_map(|line| line.strip_prefix("MITOGEN_TESTBED_SUDO_RS=")) else {
-        return eprintln!("skipped: sudo_rs: optional here: it could not be built");
+    let fact = |name: &str| facts.lines().find_map(|line| line.strip_prefix(name));
+    let Some(path) = fact("MITOGEN_TESTBED_SUDO_RS=") else {
+        let why = fact("MITOGEN_TESTBED_WITHOUT_SUDO_RS=").unwrap_or("required, and not told of");
+        return eprintln!("skipped: sudo_rs: {why}");
     };
     let sudo = |account: &str| Sudo::new().sudo_path(bed.tool(path.trim_matches('\''), account, ""));
     bed.is(sudo("tb_sudo"), "root").await;

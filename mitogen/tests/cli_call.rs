@@ -122,7 +122,7 @@ fn what_a_function_prints_is_shown_on_stderr_by_target() {
 #[test]
 fn several_targets_answer_in_their_order() {
     let Some(old) = pyenv("2.7") else {
-        eprintln!("SKIPPED several_targets_answer_in_their_order: no Python 2.7 under pyenv");
+        eprintln!("skipped: several_targets_answer_in_their_order: no Python 2.7 under pyenv");
         return;
     };
     let old = local_with(&old);

@@ -95,7 +95,7 @@ fn an_empty_environment_is_enough() {
     if ["/bin/python3", "/usr/bin/python3"].iter().any(|path| std::path::Path::new(path).exists()) {
         assert_eq!(finish(bare.env_remove("PATH").output().unwrap()).ok(), "3\n");
     } else {
-        eprintln!("SKIPPED an_empty_environment_is_enough: no python3 where every shell looks");
+        eprintln!("skipped: an_empty_environment_is_enough: no python3 where every shell looks");
     }
     assert_eq!(mitogen(["call", "operator.add", "1", "2"]).ok(), "3\n");
 }

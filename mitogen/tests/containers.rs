@@ -27,7 +27,8 @@ fn testbed(test: &str, kind: &str) -> Option<BTreeMap<String, String>> {
         .collect();
     assert!(facts.contains_key("CONTAINER"), "an older testbed: bring it up anew");
     if !facts.contains_key(kind) {
-        eprintln!("skipped: {test}: optional here: this machine starts no containers by {kind}");
+        let why = facts.get(&format!("WITHOUT_{kind}")).map_or("required, and not told of", String::as_str);
+        eprintln!("skipped: {test}: {kind}: {why}");
         return None;
     }
     Some(facts)
@@ -206,9 +207,7 @@ async fn kubectl() {
 #[tokio::test]
 async fn docker_s_client() {
     let Some(bed) = testbed("docker_s_client", "PODMAN") else { return };
-    if std::process::Command::new("docker").arg("--version").output().is_err() {
-        return eprintln!("skipped: optional: there is no docker client here");
-    }
+    let Some(_) = testbed("docker_s_client", "DOCKER") else { return };
     // podman speaks docker's language at a socket.
     let scratch = tempfile::tempdir().expect("a directory");
     let socket = format!("unix://{}/podman.sock", scratch.path().display());
@@ -259,15 +258,7 @@ async fn buildah() {
 
 #[tokio::test]
 async fn namespaces_of_a_process() {
-    let Some(_) = testbed("namespaces_of_a_process", "CONTAINER") else { return };
-    // Within a chroot, root may not.
-    if !std::process::Command::new("unshare")
-        .args(["-Ur", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        return eprintln!("skipped: optional: this machine gives out no user namespaces");
-    }
+    let Some(_) = testbed("namespaces_of_a_process", "NAMESPACES") else { return };
     let router = router();
     let flags = ["-Urpfu", "--mount-proc", "--kill-child"];
     let inner = router.connect(Custom::new("unshare", flags)).await.expect("namespaces of our own");

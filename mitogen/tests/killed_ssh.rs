@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 fn testbed(test: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("MITOGEN_TESTBED").map(PathBuf::from);
     if directory.is_none() {
-        eprintln!("SKIPPED {test}: MITOGEN_TESTBED is not set (see `cargo xtask testbed up`)");
+        eprintln!("skipped: {test}: MITOGEN_TESTBED is not set (see `cargo xtask testbed up`)");
     }
     directory
 }

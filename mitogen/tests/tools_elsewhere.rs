@@ -34,6 +34,18 @@ fn methods(tool: &str, seconds: f64) -> Vec<Method> {
     named.map(method).collect()
 }
 
+/// Those that ask a container's tool for a number first, with this program in its place.
+fn leaders(tool: &str, seconds: f64) -> Vec<Method> {
+    let kinds = ["docker", "podman", "lxc", "lxd", "incus", "machinectl"];
+    let method = |kind: &str| {
+        let path = format!("{}_path", if kind == "lxd" { "lxc" } else { kind });
+        let options = [("argument", "c".into()), ("kind", kind.into()), (path.as_str(), tool.into())];
+        let options = options.into_iter().chain([("connect_timeout", OptionValue::from(seconds))]);
+        Method::from_options("setns", options).unwrap_or_else(|why| panic!("{kind}: {why}"))
+    };
+    kinds.into_iter().map(method).collect()
+}
+
 struct Elsewhere {
     router: Router,
     parent: Context,
@@ -60,7 +72,11 @@ impl Elsewhere {
     }
 
     async fn each(&self, tool: &str, seconds: f64, check: impl Fn(&Method, &ConnectError)) {
-        let attempts = methods(tool, seconds).into_iter().map(async |method| {
+        self.all(methods(tool, seconds), check).await;
+    }
+
+    async fn all(&self, methods: Vec<Method>, check: impl Fn(&Method, &ConnectError)) {
+        let attempts = methods.into_iter().map(async |method| {
             let error = match self.parent.connect(method.clone()).await {
                 Err(Error::Connect(error)) => error,
                 other => panic!("{}: {other:?}", method.hop()),
@@ -69,6 +85,7 @@ impl Elsewhere {
             assert!(!shown.contains("pw-secret"), "{shown}");
             assert_eq!((&error.hop, &error.argv), (&method.hop(), &method.plan().argv), "{shown}");
             assert!(error.via.is_some(), "{shown}");
+            assert!(error.hint.is_some() || matches!(method, Method::Custom(_)), "{shown}");
             check(&method, &error);
         });
         join_all(attempts).await;
@@ -137,9 +154,21 @@ async fn every_tool_that_misbehaves_elsewhere() {
             }
         })
         .await;
+    let numbers: [(&str, &[Kind]); 4] = [
+        ("/no/such/tool", &[Kind::ToolMissing]),
+        (&ends, &[Kind::TargetStopped]),
+        (&noisy, &[Kind::TargetStopped]),
+        (&forbidden, &[Kind::NotPermitted]),
+    ];
+    for (tool, kinds) in numbers {
+        let check = |_: &Method, error: &ConnectError| assert!(kinds.contains(&error.kind), "{error}");
+        place.all(leaders(tool, SOON), check).await;
+    }
     // These take all their time.
     let patience = Duration::from_secs_f64(1.5);
-    let hangs = place.tool("hangs", "trap '' TERM; echo hello; sleep 60 & wait; sleep 60", 0o755);
+    // Its helper is known by the place, too, and outlives a polite word.
+    let helper = format!("sh -c 'sleep 60; : {}'", place.scratch.path().display());
+    let hangs = place.tool("hangs", &format!("trap '' TERM; echo hello; {helper} & wait; sleep 60"), 0o755);
     let closes = place.tool("closes", "exec <&- >&- 2>&-; exec sleep 60", 0o755);
     place
         .each(&hangs, patience.as_secs_f64(), |_, error| {
@@ -147,6 +176,8 @@ async fn every_tool_that_misbehaves_elsewhere() {
             assert!(error.last_lines.iter().any(|line| line.text == "hello"), "{error}");
         })
         .await;
+    let timed_out = |_: &Method, error: &ConnectError| assert_eq!(error.kind, Kind::TimedOut, "{error}");
+    place.all(leaders(&hangs, patience.as_secs_f64()), timed_out).await;
     place
         .each(&closes, patience.as_secs_f64(), |_, error| {
             // Who has a terminal has it still.

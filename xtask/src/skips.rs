@@ -16,10 +16,11 @@ pub(crate) struct Skip {
 }
 
 impl Skip {
-    /// Interpreters beyond the system's, and what calls itself optional, are what a machine happens to have; all else is installed by the set-up.
+    /// Interpreters beyond the system's, and what calls itself optional, are what a machine happens to have; all else is
+    /// installed by the set-up, or calls itself required.
     fn optional(&self) -> bool {
         let why = self.why.to_lowercase();
-        ["python", "pypy", "optional"].iter().any(|word| why.contains(word))
+        !why.contains("required") && ["python", "pypy", "optional"].iter().any(|word| why.contains(word))
     }
 }
 
@@ -143,6 +144,7 @@ mod tests {
         assert_eq!(find(xml), [skip("a::b", "no tcsh here"), skip("a::b", "Python 2.7 & more")]);
         assert!(!find(xml)[0].optional());
         assert!(find(xml)[1].optional());
+        assert!(!skip("a", "required: lxc-attach -- python3 -V failed").optional());
     }
 
     #[test]

@@ -46,12 +46,15 @@ class History(object):
         """What came behind the last line feed."""
         return to_text((self.partial.get(source) or (0, 0, EMPTY))[2]).strip()
 
+    def blot(self, line):
+        for secret in self.blotted:
+            line = line.replace(secret, '[secret]'.encode())
+        return line
+
     def shown(self):
         out = []
         for _, source, line in self.lines:
-            for secret in self.blotted:
-                line = line.replace(secret, '[secret]'.encode())
-            line = line.strip('\r\n'.encode())
+            line = self.blot(line).strip('\r\n'.encode())
             if line.strip():
                 out.append((to_text(source), line))
         return out
@@ -143,7 +146,7 @@ class Handshake(object):
             self.answered = False
             if self.wanted:
                 # Nobody waits for it any more.
-                self.fetched.remove(self.wanted[1])
+                self.fetched.remove(self.wanted)
                 self.wanted = None
         return send, self.question(echo, False)
 
@@ -158,22 +161,27 @@ class Handshake(object):
             return None
         self.echo = echo
         asked = None
+        undecided = False
         for index in range(len(self.secrets)):
             secret = self.secrets[index]
             prompts = [to_text(part) for part in [secret['prompt']] + list(secret.get('more') or ())]
             value = secret['value']
             if asked not in (None, (secret['source'], prompts)) or echo and to_text(secret['source']) == 'hidden':
                 continue
-            if [part for part in prompts if part not in text] or not quiet and (not prompts[0] or value is True or secret.get('wait')):
+            if [part for part in prompts if part not in text]:
+                # A longer text may be its own.
+                undecided = True
+                continue
+            if not quiet and (undecided or not prompts[0] or value is True or secret.get('wait')):
                 continue
             # What it had was sent: a later one for the same question may have another.
             asked = secret['source'], prompts
             if index in self.sent and (value is not True or self.has_another(index)):
                 continue
-            if value is None or value is True and text in self.fetched:
+            if value is None or value is True and (index, text) in self.fetched:
                 break
             if value is True:
-                self.fetched.append(text)
+                self.fetched.append((index, text))
                 self.wanted = index, text
                 return None
             return self.send(index, value)

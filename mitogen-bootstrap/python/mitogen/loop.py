@@ -112,7 +112,8 @@ class Captured(Source):
 class Lines(Source):
     """What a tool prints when its context lives: read in any case, so that it never waits; told only if the controller wants to know."""
     rest = EMPTY
-    wanted = False
+    # What was sent to the tool is in it, and is not to be told.
+    history = None
 
     def handle_readable(self):
         try:
@@ -125,10 +126,10 @@ class Lines(Source):
         if not data or len(self.rest) > READ:
             lines.append(self.rest)
             self.rest = EMPTY
-        if self.wanted:
+        if self.history:
             for line in lines:
                 if line.strip():
-                    self.broker.router.log('mitogen.tool', 10, line.strip())
+                    self.broker.router.log('mitogen.tool', 10, self.history.blot(line.strip()))
         if not data:
             self.broker.unwatch(self.fd)
             os.close(self.fd)

@@ -277,11 +277,13 @@ class Birth(object):
         link = Link(broker, fd, fd, chains, econtext.router.limit)
         link.grow(self.plan['id'])
         link.child = self.tool
+        self.tool.born = True
         sources = []
         for name in self.fds:
             if self.fds[name] != fd:
                 source = loop.Lines(broker, self.fds[name])
-                source.wanted = econtext.config['log_level'] <= 10
+                if econtext.config['log_level'] <= 10:
+                    source.history = self.handshake.history
                 sources.append(source)
         self.fds = {}
         done = allocate_lock()

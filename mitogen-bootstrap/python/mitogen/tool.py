@@ -47,6 +47,8 @@ class Tool(object):
     """A process, in a session of its own, with the terminal's end that must stay open as long as it lives."""
     # The context that it led to lives on without us.
     detached = False
+    # It has led to one: what that starts may outlive it.
+    born = False
 
     def __init__(self, argv, env, fds, slave):
         self.slave = None
@@ -82,7 +84,11 @@ class Tool(object):
 
     def poll(self):
         """The exit status, negative for a signal; None while it runs."""
+        ran = self.process.returncode is None
         status = self.process.poll()
+        if status is not None and ran and not self.born:
+            # At this very moment its number is nobody else's: its helpers go with it.
+            self.signal(9, True)
         if status is not None and self.slave is not None:
             os.close(self.slave)
             self.slave = None
@@ -90,14 +96,17 @@ class Tool(object):
 
     def stop(self, number, group=False):
         if self.process.returncode is None:
-            try:
-                if group:
-                    os.killpg(self.pid, number)
-                else:
-                    os.kill(self.pid, number)
-            except OSError:
-                # It is gone, or belongs to somebody else.
-                pass
+            self.signal(number, group)
+
+    def signal(self, number, group):
+        try:
+            if group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+        except OSError:
+            # It is gone, or belongs to somebody else.
+            pass
 
 
 def hide():

@@ -37,6 +37,11 @@ class Questions(unittest.TestCase):
         self.assertEqual(self.ask(m, 'N1:'), [])
         self.assertEqual((m.reason, m.sent), ('asked', [0, 1]))
 
+    def test_a_question_that_may_grow_into_an_earlier_entry_s_is_waited_for(self):
+        entries = [entry(secret('pin'), 'for admin', 'any'), entry(secret('pw'), 'Password'), entry(secret('any'))]
+        for question, answer in (('Password for admin: ', b'pin'), ('Password: ', b'pw'), ('P: ', b'any')):
+            self.assertEqual(self.ask(self.machine(*entries), question), [answer])
+
     def test_a_secret_is_fetched_for_the_whole_question_once(self):
         m = self.machine(entry(True))
         self.assertEqual(self.ask(m, 'Code: '), [])
@@ -63,6 +68,16 @@ class Questions(unittest.TestCase):
             m.handle_terminal(b'\n', True)
             self.assertEqual(self.ask(m, 'Code: '), [])
             self.assertEqual(m.reason, 'asked')
+
+    def test_two_are_fetched_for_questions_of_the_same_words(self):
+        m = self.machine(entry(True, 'N1'), entry(True, 'N1'))
+        for index, answer in enumerate((b'one', b'two')):
+            self.assertEqual(self.ask(m, 'N1:'), [])
+            self.assertEqual(m.wanted, (index, 'N1:'))
+            self.assertEqual(m.handle_secret(m.wanted, secret(answer.decode())), answer)
+            m.handle_terminal(b'\n', True)
+        self.assertEqual(self.ask(m, 'N1:'), [])
+        self.assertEqual((m.reason, m.refused, m.sent), ('asked', False, [0, 1]))
 
     def test_a_secret_that_is_not_to_be_had(self):
         m = self.machine(entry(True))

@@ -198,7 +198,11 @@ impl Handshake {
         let name = own.clone().filter(|_| alone && self.sent.last() == own.as_ref());
         let Some(name) = name.or_else(|| self.all_sent()).or(own) else { return };
         if !self.fail_expired() {
-            let hint = format!("check the {name}: it was asked for again after it had been sent");
+            let mut hint = format!("check the {name}: it was asked for again after it had been sent");
+            if name.0 == "password" {
+                // To a tool that asks all its questions in the same words a code is nothing else.
+                hint.push_str("; for an account that wants a code too, give a second factor");
+            }
             self.fail(FailureKind::WrongSecret(name), Some(hint));
         }
     }

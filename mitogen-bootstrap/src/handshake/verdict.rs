@@ -28,7 +28,7 @@ impl Handshake {
         {
             return match (kind, self.all_sent()) {
                 (FailureKind::AuthRefused | FailureKind::SecretNeeded(_), Some(name)) => {
-                    let advice = format!("check the {name}, and what else the host demands");
+                    let advice = format!("check the {name}, and what else is demanded there");
                     self.fail(FailureKind::WrongSecret(name), Some(advice));
                 }
                 (kind, _) => self.fail(kind, Some(advice)),
@@ -104,15 +104,15 @@ impl Handshake {
     /// The verdict of the last line that one of the admitted rules matches.
     pub(super) fn judge(&self, admit: impl Fn(&FailureRule) -> bool) -> Option<(FailureKind, String)> {
         let lines = self.lines.merged();
-        let at = |rule: &FailureRule, line: &SeenLine| {
-            rule.source.is_none_or(|source| source == line.source) && rule.line.matches(&line.text)
-        };
+        let place =
+            |rule: &FailureRule, line: &SeenLine| rule.source.is_none_or(|source| source == line.source);
+        let at = |rule: &FailureRule, line: &SeenLine| place(rule, line) && rule.line.matches(&line.text);
         let verdict = |last_resort: bool| {
             lines.iter().enumerate().rev().find_map(|(index, line)| {
                 let also = |rule: &FailureRule| {
-                    rule.also
-                        .as_ref()
-                        .is_none_or(|also| lines[..=index].iter().any(|l| also.matches(&l.text)))
+                    rule.also.as_ref().is_none_or(|also| {
+                        lines[..=index].iter().any(|l| place(rule, l) && also.matches(&l.text))
+                    })
                 };
                 let mut rules = self.rules.iter().filter(|rule| rule.line.is_empty() == last_resort);
                 let rule = rules.find(|rule| admit(rule) && at(rule, line) && also(rule))?;

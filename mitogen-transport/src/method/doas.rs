@@ -105,7 +105,7 @@ impl Doas {
 fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let password = || SecretName(PASSWORD.to_owned());
-    let allow = "doas.conf must permit it";
+    let allow = "doas.conf there must permit it: `permit ACCOUNT as USER`";
     let expired = "change it by hand once";
     vec![
         FailureRule {

@@ -87,7 +87,11 @@ fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     vec![
         stderr(&["jexec: jail ", " not found"], Kind::TargetMissing, "check its name with `jls`"),
-        stderr(&["jexec: ", "Operation not permitted"], Kind::NotPermitted, "only root may enter jails"),
+        stderr(
+            &["jexec: ", "Operation not permitted"],
+            Kind::NotPermitted,
+            "only root may enter jails: put sudo:root in front",
+        ),
         stderr(&["jexec: ", ": no such user"], Kind::NoSuchUser, "check the user's name in the jail"),
         stderr(&["jexec: execvp", "No such file"], Kind::Exec, "a context needs a shell and Python there"),
         stderr(&["usage: jexec"], Kind::ToolUsage, "check the options"),

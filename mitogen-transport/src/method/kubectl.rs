@@ -104,7 +104,7 @@ fn failures() -> Vec<FailureRule> {
         stderr(&["error: ", "container not found"], Kind::TargetMissing, missing),
         stderr(&["container ", " is not valid for pod "], Kind::TargetMissing, missing),
         stderr(&["container ", " not found in pod "], Kind::TargetMissing, missing),
-        stderr(&["in a completed pod"], Kind::TargetStopped, "it has ended"),
+        stderr(&["in a completed pod"], Kind::TargetStopped, "it has ended: start another"),
         stderr(&["container ", "not running"], Kind::TargetStopped, "it does not run (yet)"),
         stderr(&["does not have a host assigned"], Kind::TargetStopped, "it waits to be scheduled"),
         stderr(

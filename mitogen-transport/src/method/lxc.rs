@@ -84,16 +84,22 @@ impl Lxc {
     }
 }
 
+const OWNER: &str = "only its owner may attach: go through that account (sudo:root in front, for root's)";
+
 fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let missing = "check its name, and `lxc_path` if it lies elsewhere";
     vec![
         stderr(&["lxc-attach: ", " is not defined"], Kind::TargetMissing, missing),
         stderr(&["No such container"], Kind::TargetMissing, missing),
-        stderr(&["Insufficent privileges to control"], Kind::NotPermitted, "only its owner may attach"),
-        stderr(&["Insufficient privileges to control"], Kind::NotPermitted, "only its owner may attach"),
-        stderr(&["ailed to get init pid"], Kind::TargetStopped, "check its name, and start it"),
-        stderr(&["Failed to get lxc.", "ermission denied"], Kind::NotPermitted, "only its owner may attach"),
+        stderr(&["Insufficent privileges to control"], Kind::NotPermitted, OWNER),
+        stderr(&["Insufficient privileges to control"], Kind::NotPermitted, OWNER),
+        stderr(
+            &["ailed to get init pid"],
+            Kind::TargetStopped,
+            "check its name (`lxc-ls -f`), and start it (`lxc-start`)",
+        ),
+        stderr(&["Failed to get lxc.", "ermission denied"], Kind::NotPermitted, OWNER),
         stderr(&["Failed to exec"], Kind::Exec, "a context needs a shell and Python in the container"),
         stderr(&["missing container name"], Kind::ToolUsage, "name the container"),
         stderr(&["unrecognized option"], Kind::ToolUsage, "check the arguments for lxc-attach"),

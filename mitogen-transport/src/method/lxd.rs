@@ -111,16 +111,18 @@ lxd_like! {
 fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let missing = "check its name, its project and the remote";
-    let daemon = "is the daemon running, and the client told where?";
+    let daemon = "start the daemon, or tell the client where it is (a remote in front of the name)";
+    let group =
+        "root and the daemon's group (lxd, incus-admin) may use it: join that, or put sudo:root in front";
     vec![
         stderr(&["Error: ", "nstance not found"], Kind::TargetMissing, missing),
         stderr(&["Error: not found"], Kind::TargetMissing, missing),
         stderr(&["Error: ", "roject not found"], Kind::TargetMissing, missing),
         stderr(&["Error: The remote ", "doesn't exist"], Kind::TargetMissing, missing),
-        stderr(&["Error: ", "nstance is not running"], Kind::TargetStopped, "start it"),
-        stderr(&["Error: ", "unix", "permission denied"], Kind::NotPermitted, "may you use the daemon?"),
-        stderr(&["Error: ", "not authorized"], Kind::NotPermitted, "may you use the daemon?"),
-        stderr(&["Error: ", "Forbidden"], Kind::NotPermitted, "may you use the daemon?"),
+        stderr(&["Error: ", "nstance is not running"], Kind::TargetStopped, "start it (`start NAME`)"),
+        stderr(&["Error: ", "unix", "permission denied"], Kind::NotPermitted, group),
+        stderr(&["Error: ", "not authorized"], Kind::NotPermitted, group),
+        stderr(&["Error: ", "Forbidden"], Kind::NotPermitted, group),
         stderr(&["Error: ", "unix", "connect: "], Kind::Refused, daemon),
         stderr(&["The LXD daemon doesn't appear to be started"], Kind::Refused, daemon),
         stderr(&["The incus daemon doesn't appear to be started"], Kind::Refused, daemon),

@@ -176,25 +176,33 @@ impl Buildah {
 
 fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
-    let missing = "check its name, and as whom and with which daemon the tool works";
-    let daemon = "is the daemon running, and the tool told where?";
+    let missing = "check its name, as whom the tool runs (each account may have containers of its own) and with which daemon";
+    let daemon =
+        "start the daemon, or tell the tool where it listens (DOCKER_HOST, or `docker_args` with -H)";
+    let group = "root and the daemon's group may use it: join that, or put sudo:root in front";
+    let pull = "pull it first, or check its name";
     let shell = "a context needs a shell and Python in the container";
     vec![
         stderr(&["o such container"], Kind::TargetMissing, missing),
         stderr(&["no container with name or ID"], Kind::TargetMissing, missing),
         stderr(&["container not known"], Kind::TargetMissing, missing),
         stderr(&["o such image"], Kind::TargetMissing, missing),
-        stderr(&["nable to find image "], Kind::TargetMissing, "pull it first, or check its name"),
-        stderr(&["pull access denied"], Kind::TargetMissing, "pull it first, or check its name"),
-        stderr(&["image not known"], Kind::TargetMissing, "pull it first, or check its name"),
+        stderr(&["nable to find image "], Kind::TargetMissing, pull),
+        stderr(&["pull access denied"], Kind::TargetMissing, pull),
+        stderr(&["image not known"], Kind::TargetMissing, pull),
+        stderr(&["rror: initializing source "], Kind::TargetMissing, pull),
         stderr(&["short-name ", "did not resolve"], Kind::TargetMissing, "name the image with its registry"),
-        stderr(&["ontainer ", " is not running"], Kind::TargetStopped, "start it"),
-        stderr(&["can only create exec sessions on running containers"], Kind::TargetStopped, "start it"),
-        stderr(&["ontainer ", " is paused"], Kind::TargetStopped, "unpause it"),
+        stderr(&["ontainer ", " is not running"], Kind::TargetStopped, "start it (`start NAME`)"),
+        stderr(
+            &["can only create exec sessions on running containers"],
+            Kind::TargetStopped,
+            "start it (`start NAME`)",
+        ),
+        stderr(&["ontainer ", " is paused"], Kind::TargetStopped, "unpause it (`unpause NAME`)"),
         stderr(&["nable to find user "], Kind::NoSuchUser, "check the user's name in the container"),
         stderr(&["no matching entries in passwd file"], Kind::NoSuchUser, "check the user's name"),
         stderr(&["unknown user error"], Kind::NoSuchUser, "check the user's name in the container"),
-        stderr(&["ermission denied while trying to connect"], Kind::NotPermitted, "may you use the daemon?"),
+        stderr(&["ermission denied while trying to connect"], Kind::NotPermitted, group),
         stderr(&["annot connect to the Docker daemon"], Kind::Refused, daemon),
         stderr(&["failed to connect to the docker API"], Kind::Refused, daemon),
         stderr(&["executable file", "not found"], Kind::Exec, shell),

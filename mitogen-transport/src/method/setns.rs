@@ -65,13 +65,13 @@ option_table!(Setns = "setns", this, opt, {
 });
 
 /// Finds the number and enters: `$0` is nsenter, `$1` the container, `$2` the tool, and then come the words
-/// for nsenter. A number that is none is 0 or empty, and said so.
+/// for nsenter. A number that is none is 0 or empty, and said so. Of a tool that talks without end a little is enough.
 macro_rules! find {
     ($command:literal) => {
         concat!(
             "n=$0 c=$1 t=$2;shift 2;p=$(",
             $command,
-            ");case $p in ''|0|*[!0-9]*)echo \"mitogen: no leader: $p\">&2;exit 1;esac;exec \"$n\" -t \"$p\" \"$@\""
+            "|head -c99);case $p in ''|0|*[!0-9]*)echo \"mitogen: no leader: $p\">&2;exit 1;esac;exec \"$n\" -t \"$p\" \"$@\""
         )
     };
 }
@@ -83,10 +83,14 @@ impl ContainerKind {
             ContainerKind::Docker => ("docker", find!("\"$t\" inspect -f '{{.State.Pid}}' -- \"$c\"")),
             ContainerKind::Podman => ("podman", find!("\"$t\" inspect -f '{{.State.Pid}}' -- \"$c\"")),
             ContainerKind::Lxc => ("lxc-info", find!("\"$t\" -pHn \"$c\"")),
-            ContainerKind::Lxd => ("lxc", find!("\"$t\" info \"$c\"|sed -n 's/^P[iI][dD]: *//p'")),
-            ContainerKind::Incus => ("incus", find!("\"$t\" info \"$c\"|sed -n 's/^P[iI][dD]: *//p'")),
+            ContainerKind::Lxd => {
+                ("lxc", find!("\"$t\" info \"$c\"|head -c9999|sed -n 's/^P[iI][dD]: *//p'"))
+            }
+            ContainerKind::Incus => {
+                ("incus", find!("\"$t\" info \"$c\"|head -c9999|sed -n 's/^P[iI][dD]: *//p'"))
+            }
             ContainerKind::Machinectl => {
-                ("machinectl", find!("\"$t\" show -p Leader \"$c\"|sed -n 's/^Leader=//p'"))
+                ("machinectl", find!("\"$t\" show -p Leader \"$c\"|head -c9999|sed -n 's/^Leader=//p'"))
             }
         }
     }
@@ -249,8 +253,9 @@ impl Setns {
 fn failures() -> Vec<FailureRule> {
     use FailureKind as Kind;
     let missing = "check its name or number";
-    let root = "only root may enter the namespaces of others";
-    let no_leader = || stderr(&["mitogen: no leader"], Kind::TargetStopped, "start the container");
+    let root = "only root may enter the namespaces of others: put sudo:root in front";
+    let stopped = "start the container; what its tool has said stands above";
+    let no_leader = || stderr(&["mitogen: no leader"], Kind::TargetStopped, stopped);
     // What the container's tool has said before.
     let unknown = [
         "o such object",
@@ -269,19 +274,36 @@ fn failures() -> Vec<FailureRule> {
             ..no_leader()
         })
         .collect();
+    // Of the daemon, of lxc-info, of machinectl.
+    rules.extend(["ermission denied", " privileges to control", "ccess denied"].iter().map(|text| {
+        FailureRule {
+            also: Some(Pattern::contains(*text)),
+            kind: Kind::NotPermitted,
+            advice: root.to_owned(),
+            ..no_leader()
+        }
+    }));
     rules.extend([
         FailureRule {
             also: Some(Pattern::contains("Cannot connect to the Docker daemon")),
             kind: Kind::Refused,
-            advice: "is the daemon running?".to_owned(),
+            advice: "start the daemon".to_owned(),
+            ..no_leader()
+        },
+        FailureRule {
+            also: Some(Pattern::contains("unix").and_contains("connect: ")),
+            kind: Kind::Refused,
+            advice: "start the daemon".to_owned(),
             ..no_leader()
         },
         FailureRule {
             also: Some(Pattern::contains("not found")),
             kind: Kind::ToolMissing,
-            advice: "install the tool, or name its path".to_owned(),
+            advice: "install the container's tool, or name its path".to_owned(),
             ..no_leader()
         },
+        // The shell's words, for nsenter.
+        stderr(&["exec: ", "not found"], Kind::ToolMissing, "install nsenter (util-linux), or name its path"),
         no_leader(),
         stderr(&["nsenter: ", "No such file or directory", "/proc/"], Kind::TargetMissing, missing),
         stderr(&["nsenter: ", "Permission denied"], Kind::NotPermitted, root),

@@ -383,24 +383,23 @@ impl Ssh {
 
     fn prompts(&self) -> Vec<Prompt> {
         // The two texts here are ssh's own and never translated.
-        let mut prompts = vec![
-            Prompt {
-                ask: Ask::Like(Pattern::contains("(yes/no")),
-                answer: Answer::Fail(
-                    FailureKind::HostKeyUnknown,
-                    "put the host's key on record (connect once by hand), or accept new keys".to_owned(),
-                ),
-            },
-            Prompt {
-                ask: Ask::HiddenLike(Pattern::prefix("Enter passphrase for ")),
-                answer: self.common.answer(PASSPHRASE),
-            },
-        ];
+        let mut prompts = vec![Prompt {
+            ask: Ask::HiddenLike(Pattern::prefix("Enter passphrase for ")),
+            answer: self.common.answer(PASSPHRASE),
+        }];
         prompts.extend(self.answers.iter().map(|(text, name)| Prompt {
             ask: Ask::Like(Pattern::contains(text)),
             answer: self.common.answer(name),
         }));
         prompts.extend(self.common.questions(Ask::Hidden));
+        // With echo: none of those above waits to see whether this one comes.
+        prompts.push(Prompt {
+            ask: Ask::Like(Pattern::contains("(yes/no")),
+            answer: Answer::Fail(
+                FailureKind::HostKeyUnknown,
+                "put the host's key on record (connect once by hand), or accept new keys".to_owned(),
+            ),
+        });
         prompts
     }
 }

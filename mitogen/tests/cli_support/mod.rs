@@ -107,7 +107,7 @@ pub(crate) fn eventually<T>(what: &str, within: Duration, mut condition: impl Fn
 pub(crate) fn testbed(test: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("MITOGEN_TESTBED").map(PathBuf::from);
     match &directory {
-        None => eprintln!("SKIPPED {test}: MITOGEN_TESTBED is not set (see `cargo xtask testbed up`)"),
+        None => eprintln!("skipped: {test}: MITOGEN_TESTBED is not set (see `cargo xtask testbed up`)"),
         Some(path) => assert!(ssh_config(path).exists(), "{} holds no ssh_config", path.display()),
     }
     directory

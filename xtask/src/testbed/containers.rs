@@ -3,15 +3,15 @@
 //!
 //! `podman run` of the image mounts them too.
 //!
-//! Where the machine does not let us start containers (an unprivileged container itself, say) the testbed is up
-//! without them, and says why.
+//! Where a kind of them does not start the testbed is up without it, and says why and whether that may be (see
+//! [`super::absent`]).
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Part, Testbed};
+use super::{Part, Testbed, absent};
 use crate::sh::{self, Context, Result};
 
 /// What keeps a container running: as its first process it also reaps orphans.
@@ -30,15 +30,22 @@ impl Part for Containers {
     fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>> {
         let place = Place::new(bed);
         make_root(&place.root_dir())?;
-        let mut facts = Vec::new();
-        for (name, started) in
-            [("LXC", lxc(&place)), ("PODMAN", podman(&place)), ("BUILDAH", buildah(&place))]
-        {
-            match started {
-                Ok(path) => facts.push((format!("MITOGEN_TESTBED_{name}"), path)),
-                Err(why) => eprintln!("no containers by {name} here: {why}"),
-            }
-        }
+        let parts = [
+            ("NAMESPACES", namespaces()),
+            ("LXC", lxc(&place)),
+            ("PODMAN", podman(&place)),
+            ("BUILDAH", buildah(&place)),
+        ];
+        let confined = absent::confined();
+        let mut facts: Vec<_> =
+            parts.into_iter().map(|(name, started)| absent::fact(name, started, confined)).collect();
+        facts.push(match sh::output(Command::new("docker").arg("--version")) {
+            Ok(version) => ("MITOGEN_TESTBED_DOCKER".into(), version.trim().into()),
+            Err(_) => absent::no_package(
+                "DOCKER",
+                "there is no docker client here, and its package brings a daemon",
+            ),
+        });
         facts.push(("MITOGEN_TESTBED_CONTAINER".into(), NAME.into()));
         facts.push(("MITOGEN_TESTBED_CONTAINER_WORKING".into(), WORKING.into()));
         facts.push(("MITOGEN_TESTBED_CONTAINER_STOPPED".into(), STOPPED.into()));
@@ -111,6 +118,11 @@ pub(super) fn make_root(root: &Path) -> Result<()> {
     let users = "root:x:0:0:root:/root:/bin/sh\nuser1:x:1000:1000::/tmp:/bin/sh\n";
     sh::write(&root.join("etc/passwd"), users, 0o644)?;
     sh::write(&root.join("etc/group"), "root:x:0:\nuser1:x:1000:\n", 0o644)
+}
+
+/// Whether a user of this machine gets namespaces of its own.
+fn namespaces() -> Result<String> {
+    sh::output(Command::new("unshare").args(["-Urpf", "true"])).map(|_| "user pid".into())
 }
 
 /// Returns the directory of its containers.

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::{Part, Testbed, daemon};
+use super::{Part, Testbed, absent, daemon};
 use crate::sh::{self, Result, fail};
 
 const SERVER: &str = include_str!("kube_server.py");
@@ -14,13 +14,10 @@ pub(super) struct Kube;
 
 impl Part for Kube {
     fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>> {
-        Ok(match start(bed) {
-            Ok(config) => vec![("MITOGEN_TESTBED_KUBECONFIG".into(), config)],
-            Err(why) => {
-                eprintln!("no pods by kubectl here: {why}");
-                Vec::new()
-            }
-        })
+        Ok(vec![match sh::find("kubectl") {
+            Some(_) => absent::fact("KUBECONFIG", start(bed), absent::confined()),
+            None => absent::no_package("KUBECONFIG", "there is no kubectl, nor a package of it"),
+        }])
     }
 
     fn down(&self, bed: &Testbed) -> Result<()> {
@@ -31,9 +28,6 @@ impl Part for Kube {
 fn start(bed: &Testbed) -> Result<String> {
     let dir = bed.dir().join("kube");
     let podman = bed.dir().join("containers/bin/podman");
-    if sh::find("kubectl").is_none() {
-        fail!("there is no kubectl");
-    }
     if !podman.exists() {
         fail!("there is no podman to run its commands");
     }

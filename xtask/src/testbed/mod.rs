@@ -5,6 +5,7 @@
 //! interpreters) is shared between them under a lock and goes when the last one goes. Only what a testbed made is
 //! ever removed. A new kind of target is a new [`Part`].
 
+mod absent;
 mod accounts;
 mod containers;
 mod daemon;

@@ -1,9 +1,10 @@
 //! A network of our own with a slow wire in it, and an sshd at its far end. Nothing of it is seen outside of its
 //! namespaces, which are entered by the process id in a file.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::{Part, Testbed, daemon, ssh};
+use super::{Part, Testbed, absent, daemon, ssh};
 use crate::sh::{self, Result};
 
 const SCRIPT: &str = include_str!("slow_net.py");
@@ -16,16 +17,9 @@ pub(super) struct Net;
 
 impl Part for Net {
     fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>> {
-        Ok(match start(bed) {
-            Ok(client) => vec![
-                ("MITOGEN_TESTBED_SLOW_SSH".into(), client),
-                ("MITOGEN_TESTBED_SLOW_MS".into(), DELAY_MS.into()),
-            ],
-            Err(why) => {
-                eprintln!("no slow network here: {why}");
-                Vec::new()
-            }
-        })
+        let no_tun = (!Path::new("/dev/net/tun").exists()).then_some("without /dev/net/tun");
+        let client = absent::fact("SLOW_SSH", start(bed), absent::confined().or(no_tun));
+        Ok(vec![client, ("MITOGEN_TESTBED_SLOW_MS".into(), DELAY_MS.into())])
     }
 
     fn down(&self, bed: &Testbed) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Part, Testbed, shared};
+use super::{Part, Testbed, absent, shared};
 use crate::sh::{self, Context, Result, fail};
 
 const VERSION: &str = "0.2.15";
@@ -21,13 +21,7 @@ pub(super) struct SudoRs;
 
 impl Part for SudoRs {
     fn up(&self, bed: &Testbed) -> Result<Vec<(String, String)>> {
-        Ok(match install(bed) {
-            Ok(path) => vec![("MITOGEN_TESTBED_SUDO_RS".into(), path)],
-            Err(why) => {
-                eprintln!("no sudo-rs here: {why}");
-                Vec::new()
-            }
-        })
+        Ok(vec![absent::fact("SUDO_RS", install(bed), absent::confined())])
     }
 
     fn down(&self, _bed: &Testbed) -> Result<()> {

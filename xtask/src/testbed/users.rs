@@ -1,6 +1,7 @@
 //! The accounts: one per login shell and per way to authenticate. Every password is `pw-` and the account's name.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -146,11 +147,16 @@ fn end_processes_of(name: &str) {
 
 fn processes_of(uid: &str) -> Vec<rustix::process::Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    // The number may be somebody else's outside of a chroot, or inside of a container: they have another root.
+    let root = |path: &str| fs::metadata(path).map(|root| (root.dev(), root.ino())).ok();
+    let here = root("/");
     let owned = |pid: &i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let uid_line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
         let zombie = status.lines().any(|line| line.starts_with("State:\tZ"));
-        !zombie && uid_line.and_then(|l| l.split_whitespace().next()) == Some(uid)
+        !zombie
+            && root(&format!("/proc/{pid}/root")) == here
+            && uid_line.and_then(|l| l.split_whitespace().next()) == Some(uid)
     };
     let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(owned).filter_map(rustix::process::Pid::from_raw).collect()

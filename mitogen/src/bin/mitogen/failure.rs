@@ -88,6 +88,9 @@ fn hint(error: &ConnectError) -> Option<String> {
         FailureKind::SecretNeeded(SecretName(ref name)) if name == "second factor" => {
             "--ask-second-factor, --second-factor-command"
         }
+        FailureKind::SecretNeeded(SecretName(ref name)) if name == "passphrase" => {
+            "ssh-add, which gives the key to the agent"
+        }
         FailureKind::AuthRefused | FailureKind::SecretNeeded(_) if becomes => {
             "--ask-become-pass, --become-password-file"
         }
