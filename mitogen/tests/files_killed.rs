@@ -214,6 +214,60 @@ async fn whoever_is_killed_nothing_is_lost_and_nothing_is_left() {
     assert_eq!(sent + cut, kills());
 }
 
+/// The processes that have this in the environment they were started with.
+#[cfg(feature = "cli")]
+fn marked(mark: &str) -> Vec<PathBuf> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let has_it = |path: &PathBuf| {
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|entry| entry == mark.as_bytes())
+    };
+    processes.filter(has_it).collect()
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_controller_that_is_killed_leaves_nothing() {
+    let _alone = ALONE.blocking_lock();
+    let place = Place::new();
+    let mut dice = Dice(11);
+    let mut cut = 0;
+    for round in 0..kills() {
+        let up = dice.roll(2) == 0;
+        let mark = format!("MITOGEN_TEST_MARK={}-{round}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mitogen"));
+        command.env(name, value).args(["-t", "local/local", if up { "put" } else { "get" }, "--no-sync"]);
+        command.args([place.from(), place.to()]);
+        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // When both contexts are there the transfer is about to begin.
+        let start = std::time::Instant::now();
+        let agents = || marked(&mark).len();
+        while agents() < 3 && child.try_wait().unwrap().is_none() && start.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(dice.roll(200_000)));
+        let _ = child.kill();
+        let ended = child.wait().unwrap();
+        cut += u64::from(!ended.success());
+        let what = format!("round {round}, up {up}, {ended}");
+        let start = std::time::Instant::now();
+        while !marked(&mark).is_empty() {
+            assert!(start.elapsed() < LIMIT, "{what}: {:?} are left", marked(&mark));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let relic = place.directory.path().join("there/.to.mitogen");
+        if relic.exists() {
+            assert!(std::fs::read(&relic).unwrap() == place.content, "what has a name is whole");
+            std::fs::remove_file(relic).unwrap();
+        }
+        place.check(ended.success(), &what);
+        place.reset();
+    }
+    println!("{cut} of {} were cut", kills());
+}
+
 /// Passes bytes on between us and an interpreter, and ends after so many in one direction.
 const SCISSORS: &str = r#"
 import os, subprocess, sys, threading
