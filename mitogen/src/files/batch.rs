@@ -119,10 +119,9 @@ async fn send(context: Context, mut requests: Vec<Request>) {
             Err(error) => Err(Fault::Unreadable(error.to_string())),
         };
         batches.end(context.id());
-        let mut answers = answers.map(|answers| {
-            let answers = answers.get("answers").and_then(Value::as_slice).unwrap_or_default();
-            answers.to_vec().into_iter()
-        });
+        let answers =
+            answers.map(|answers| answers.get("answers").and_then(Value::as_slice).map(<[_]>::to_vec));
+        let mut answers = answers.map(|answers| answers.unwrap_or_default().into_iter());
         for done in waiting {
             let answer = match &mut answers {
                 Ok(answers) => {
