@@ -257,6 +257,7 @@ impl FrameWriter {
         let queued = outbox.queued();
         if queued > 0 && queued >= outbox.limit {
             let error = LinkError::QueueFull { queued, limit: outbox.limit };
+            self.shared.work.notify_one();
             return Err(outbox.fail(error));
         }
         if queued >= AHEAD && outbox.waiting.is_some() {
@@ -273,7 +274,11 @@ impl FrameWriter {
             match self.shared.fd.try_write(&[IoSlice::new(head), IoSlice::new(&message.payload)]) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(outbox.fail(error.into())),
+                Err(error) => {
+                    // Else the task would keep the descriptor open.
+                    self.shared.work.notify_one();
+                    return Err(outbox.fail(error.into()));
+                }
             }
         }
         let from_payload = written.saturating_sub(head.len());

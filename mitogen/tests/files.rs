@@ -94,10 +94,18 @@ async fn every_python_sends_and_receives_every_size() {
     }
 }
 
+/// The oldest and the newest interpreter, or all of them where `MITOGEN_ALL_DEPTHS` is set.
+fn at_depth() -> Vec<std::path::PathBuf> {
+    let mut pythons = interpreters();
+    if std::env::var_os("MITOGEN_ALL_DEPTHS").is_none() && pythons.len() > 2 {
+        pythons.drain(1..pythons.len() - 1);
+    }
+    pythons
+}
+
 #[tokio::test]
 async fn depth_changes_nothing() {
-    let pythons = interpreters();
-    for python in [pythons.first(), pythons.last()].into_iter().flatten() {
+    for python in &at_depth() {
         for depth in [2, 4] {
             let router = Router::new().unwrap();
             let context = chain(&router, python, depth).await;
@@ -190,6 +198,62 @@ async fn what_cannot_be_sent_or_received_is_a_typed_error_and_leaves_nothing() {
     }
 }
 
+/// A file system of its own that is soon full; gone when dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount() -> Option<Small> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(directory.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("SKIPPED: nothing can be mounted here");
+        }
+        mounted.then_some(Small(directory))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_keeps_the_old_file_and_nothing_else() {
+    let Some(small) = Small::mount() else { return };
+    let there = small.0.path();
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), there.join("to"));
+    make(&from, &content(3_000_000));
+    std::fs::write(&to, "old").unwrap();
+    for python in [interpreters().first(), interpreters().last()].into_iter().flatten() {
+        let router = Router::new().unwrap();
+        let context = connect(&router, python).await;
+        assert_eq!(fault(context.upload(&from, &to).await), (FileErrorKind::NoSpace, false));
+        assert_eq!(fault(context.download(&from, &to).await), (FileErrorKind::NoSpace, true));
+        // Many small ones: what there is room for lands, and the others say why they do not.
+        let one = directory.path().join("one");
+        make(&one, &content(50_000));
+        let targets: Vec<_> = (0..40).map(|number| there.join(number.to_string())).collect();
+        let puts = targets.iter().map(|target| context.upload(&one, target));
+        let results = futures_util::future::join_all(puts).await;
+        for (target, result) in targets.iter().zip(results) {
+            match result {
+                Ok(_) => check(target, &content(50_000), "a small one"),
+                Err(_) => assert_eq!(fault(result), (FileErrorKind::NoSpace, false)),
+            }
+        }
+        let landed = names(there).len() - 1;
+        assert!((1..40).contains(&landed), "{landed} have landed");
+        targets.iter().for_each(|target| drop(std::fs::remove_file(target)));
+        assert_eq!(names(there), ["to"]);
+        assert_eq!(std::fs::read(&to).unwrap(), b"old");
+        router.shutdown().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_changes_while_it_is_sent_is_refused_on_both_sides() {
     let router = Router::new().unwrap();
@@ -223,9 +287,10 @@ async fn a_file_that_changes_while_it_is_sent_is_refused_on_both_sides() {
 
 #[tokio::test]
 async fn holes_stay_holes() {
-    for python in [interpreters().first(), interpreters().last()].into_iter().flatten() {
+    let pythons = at_depth();
+    for (python, depth) in pythons.iter().flat_map(|python| [1, 2, 4].map(|depth| (python, depth))) {
         let router = Router::new().unwrap();
-        let context = chain(&router, python, 2).await;
+        let context = chain(&router, python, depth).await;
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let size: u64 = 5 << 30;

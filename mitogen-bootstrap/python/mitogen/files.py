@@ -12,7 +12,7 @@ from mitogen import bulk, core, messages
 from mitogen.broker import clock
 from mitogen.core import BytesType, to_text
 from mitogen.importer import start_new_thread
-from mitogen.landing import Landing, Refused
+from mitogen.landing import Landing, Refused, sync_directory
 from mitogen.sending import Outgoing
 from mitogen.transfer import Incoming, answer, failure, transfers
 
@@ -42,7 +42,7 @@ def op_put(msg, options):
     try:
         landing.keep(0)
         landing.write(data)
-        return landing.finish(len(data))
+        return landing.finish(len(data), options.get('unsynced'))
     except:
         landing.discard()
         raise
@@ -155,7 +155,23 @@ def op_list(msg, options):
     return {'entries': entries, 'mode': os.stat(root).st_mode}
 
 
-OPERATIONS = {'put': op_put, 'get': op_get, 'send': op_send, 'wait': op_wait, 'abort': op_abort, 'relay': op_relay, 'mkdir': op_mkdir, 'list': op_list}
+def op_all(msg, options):
+    """Several requests that are answered at once. The directories of all that has landed are synced once."""
+    answers = []
+    unsynced = {}
+    for name, options in options['requests']:
+        try:
+            options['unsynced'] = unsynced
+            result = OPERATIONS[to_text(name)](msg, options)
+        except:
+            result = failure()
+        answers.append(result)
+    for directory in unsynced:
+        sync_directory(directory)
+    return {'answers': answers}
+
+
+OPERATIONS = {'all': op_all, 'put': op_put, 'get': op_get, 'send': op_send, 'wait': op_wait, 'abort': op_abort, 'relay': op_relay, 'mkdir': op_mkdir, 'list': op_list}
 
 
 def handle_request(msg):

@@ -3,7 +3,7 @@ import errno
 import os
 import stat
 import sys
-from mitogen.core import BytesType, Error, PY3, to_text
+from mitogen.core import BytesType, Error, to_text
 from mitogen.importer import allocate_lock
 
 try:
@@ -18,6 +18,72 @@ temporary = {}
 guard = allocate_lock()
 numbers = [0]
 ZEROS = BytesType().ljust(131072, '\0'.encode())
+
+
+def link_number(fd, name):
+    """Gives an open file a name."""
+    # The directory counts for nothing, but that it is given makes Python follow the link.
+    os.link('/proc/self/fd/%d' % fd, name, src_dir_fd=fd, follow_symlinks=True)  # novm
+
+
+def find_linker():
+    """What gives an open file a name; None where nothing can."""
+    if sys.platform[:5] != 'linux':
+        return None
+    if sys.version_info > (3, 3):
+        return link_number
+    try:
+        import ctypes  # novm
+        linkat = ctypes.CDLL(None, use_errno=True).linkat  # novm
+    except (ImportError, AttributeError, OSError, TypeError):
+        return None
+
+    def link(fd, name):
+        # AT_FDCWD twice, and AT_SYMLINK_FOLLOW.
+        if linkat(-100, '/proc/self/fd/%d' % fd, -100, name, 0x400):
+            code = ctypes.get_errno()  # novm
+            raise OSError(code, os.strerror(code))
+
+    return link
+
+
+def sync_directory(path):
+    """A crash of the machine shall not take names back. Some file systems cannot promise that."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        try:
+            os.fsync(fd)
+        except OSError:
+            pass
+    finally:
+        os.close(fd)
+
+
+# The one function, once it was looked for.
+linkers = []
+
+
+def sweep(name):
+    """Takes away a file that one of us was about to rename when it was killed: nobody locks it any more."""
+    import fcntl
+    try:
+        fd = keep_private(os.open(name, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return
+    try:
+        try:
+            info = os.fstat(fd)
+            if stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid():
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.lstat(name).st_ino == info.st_ino:
+                    os.unlink(name)
+        except EnvironmentError:
+            pass
+    finally:
+        os.close(fd)
 
 
 class Refused(Error):
@@ -128,9 +194,11 @@ class Landing(object):
         return os.path.join(self.directory(), '.'.encode() + os.path.basename(self.path)[:180] + end.encode())
 
     def open_temporary(self):
-        if PY3 and sys.platform == 'linux':
+        if not linkers:
+            linkers.append(find_linker())
+        if linkers[0]:
             try:
-                self.fd = os.open(self.directory(), os.O_RDWR | NAMELESS, 384)
+                self.fd = keep_private(os.open(self.directory(), os.O_RDWR | NAMELESS, 384))
                 return
             except OSError:
                 # This file system, or kernel, has no such thing.
@@ -192,7 +260,7 @@ class Landing(object):
         self.check(len(data))
         size = len(data)
         self.at += size
-        if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
+        if size > 4095 and data[:1] == ZEROS[:1] and BytesType(data) == ZEROS[:size] and not self.direct:
             os.lseek(self.fd, size, 1)
             self.sparse = True
             return
@@ -214,8 +282,8 @@ class Landing(object):
         if more < 0 or self.size is not None and self.at + more > self.size:
             raise Refused('size', '%d bytes were announced, and more came' % self.size)
 
-    def finish(self, size):
-        """All of it came: it takes its place."""
+    def finish(self, size, unsynced=None):
+        """All of it came: it takes its place. Whoever gives a dict syncs the directories that it names then."""
         if self.at != size or self.size not in (None, size):
             raise Refused('size', '%s bytes were announced, %d came' % (self.size or size, self.at))
         self.started()
@@ -228,7 +296,10 @@ class Landing(object):
                 os.fsync(self.fd)
             self.place()
             if options.get('sync'):
-                self.sync_name()
+                if unsynced is None:
+                    sync_directory(self.directory())
+                else:
+                    unsynced[self.directory()] = True
         os.close(self.fd)
         self.fd = None
         return {'bytes': size, 'path': BytesType(self.path), 'resumed': self.have}
@@ -261,35 +332,38 @@ class Landing(object):
         if not name:
             if not self.old:
                 try:
-                    return self.link(self.path)
+                    return linkers[0](self.fd, self.path)
                 except OSError:
                     if sys.exc_info()[1].errno != errno.EEXIST:
                         raise
-            name = self.fresh_name()
-            temporary[name] = 1
-            self.temp = name
-            self.link(name)
+            name = self.call_it()
         os.rename(name, self.path)
         temporary.pop(name, None)
         self.temp = None
 
-    def sync_name(self):
-        """A crash of the machine shall not take the name back. Some file systems cannot promise that."""
+    def call_it(self):
+        """Gives it a name beside its place. Should we be killed before it is renamed, the next one that comes there sweeps it away."""
+        import fcntl
         try:
-            fd = os.open(self.directory(), os.O_RDONLY)
-        except OSError:
-            return
-        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except EnvironmentError:
+            pass
+        name = self.beside('.mitogen')
+        for attempt in range(3):
+            self.temp = name
+            temporary[name] = 1
             try:
-                os.fsync(fd)
+                linkers[0](self.fd, name)
+                return name
             except OSError:
-                pass
-        finally:
-            os.close(fd)
-
-    def link(self, name):
-        # The directory counts for nothing, but that it is given makes Python follow the link.
-        os.link('/proc/self/fd/%d' % self.fd, name, src_dir_fd=self.fd, follow_symlinks=True)  # novm
+                temporary.pop(name)
+                self.temp = None
+                if sys.exc_info()[1].errno != errno.EEXIST or attempt == 2:
+                    raise
+            if attempt:
+                name = self.fresh_name()
+            else:
+                sweep(name)
 
     def discard(self):
         """It came to nothing. A part that may be of use later stays."""

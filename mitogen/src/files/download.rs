@@ -10,6 +10,7 @@
 //! ```
 
 use super::INLINE;
+use super::batch::ask_together;
 use super::error::{FileError, FileErrorKind};
 use super::landing::{Landing, Plan};
 use super::options::{TransferOptions, Transferred};
@@ -42,7 +43,8 @@ pub(super) async fn one(
     prepare(context).await?;
     let _open = Arc::clone(&context.shared.files().gate).acquire_owned().await;
     let get = vec![("path", path_value(remote)), ("inline", Value::Int(INLINE as i64))];
-    let answer = ask(context, remote, "get", get)?.answer().await?;
+    // How much it will carry is not known yet.
+    let answer = ask_together(context, remote, "get", get, INLINE as usize).await?;
     let plan = plan(remote, local, &answer, options);
     if let Some(content) = answer.get("data").and_then(Value::as_bytes) {
         let content = content.to_vec();

@@ -3,7 +3,7 @@
 
 use super::error::{FileError, FileErrorKind};
 use super::source::digest_of;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Timespec, Timestamps, flock};
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -190,9 +190,7 @@ impl Landing {
                         result => return Ok(result?),
                     }
                 }
-                let name = fresh_name(&self.target);
-                link(&self.file, &name)?;
-                name
+                self.call_it()?
             }
         };
         let renamed = std::fs::rename(&name, &self.target);
@@ -201,8 +199,40 @@ impl Landing {
         renamed
     }
 
+    /// Gives it a name beside its place. Should we be killed before it is renamed, the next one that comes there
+    /// sweeps it away.
+    fn call_it(&self) -> io::Result<PathBuf> {
+        // Who cannot lock is at worst not swept away after.
+        let _ = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
+        let name = beside(&self.target, ".mitogen");
+        for sweeping in [true, false] {
+            match link(&self.file, &name) {
+                Err(rustix::io::Errno::EXIST) if sweeping => sweep(&name),
+                Err(rustix::io::Errno::EXIST) => {}
+                result => return Ok(result.map(|()| name)?),
+            }
+        }
+        let name = fresh_name(&self.target);
+        link(&self.file, &name)?;
+        Ok(name)
+    }
+
     fn fail(&self, error: &io::Error) -> FileError {
         FileError::io(&self.target, error)
+    }
+}
+
+/// Takes away a file that one of us was about to rename when it was killed: nobody locks it any more.
+fn sweep(name: &Path) {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let Ok(file) = rustix::fs::openat(CWD, name, flags, Mode::empty()).map(File::from) else { return };
+    let Ok(metadata) = file.metadata() else { return };
+    let ours = metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw();
+    if ours
+        && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        && std::fs::symlink_metadata(name).is_ok_and(|now| now.ino() == metadata.ino())
+    {
+        let _ = std::fs::remove_file(name);
     }
 }
 

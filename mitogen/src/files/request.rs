@@ -5,10 +5,12 @@ use super::options::Transferred;
 use super::{Entry, server};
 use crate::call::closed_error;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, RemoteError};
 use crate::hub::Reply;
+use crate::info::ContextInfo;
 use crate::shared::Shared;
 use bytes::Bytes;
+use mitogen_router::Closed;
 use mitogen_wire::body::CallResult;
 use mitogen_wire::{ContextId, Encoding, Handle, Value, pickle};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -69,24 +71,51 @@ fn encode(operation: &str, options: Vec<(&str, Value)>) -> Result<(Encoding, Byt
 impl Asked {
     /// Its answer: a dict. Cancel-safe.
     pub(super) async fn answer(&mut self) -> Result<Value, Error> {
+        let outcome = self.outcome().await;
+        judge(&self.context, &self.path, outcome.map_err(|fault| fault.error(&self.context.info))?)
+    }
+
+    /// Its answer, whatever it says of the file.
+    pub(super) async fn outcome(&mut self) -> Result<Value, Fault> {
         let reply = (&mut self.receiver).await;
         self.reply = None;
         let message = match reply {
             Ok(Reply::Message(message)) => message,
-            Ok(Reply::Closed(closed)) => return Err(closed_error(&self.context.info, closed)),
-            Err(_) => return Err(Error::Closed),
+            Ok(Reply::Closed(closed)) => return Err(Fault::Closed(closed)),
+            Err(_) => return Err(Fault::Closed(Closed::RouterClosed)),
         };
-        let unreadable = |message: String| Error::Decode { what: "mitogen.files".to_owned(), message };
-        let value = match CallResult::decode(&message).map_err(|error| unreadable(error.to_string()))? {
-            CallResult::Returned(value) => value,
-            CallResult::Raised(error) => return Err(Error::Call(error.into())),
-        };
-        let Some(word) = value.get("error").and_then(Value::as_str) else { return Ok(value) };
-        let text = value.get("text").and_then(Value::as_str).unwrap_or_default();
-        let number = value.get("errno").and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
-        let kind = number.map_or_else(|| FileErrorKind::of_word(word), FileErrorKind::of_errno);
-        Err(FileError::new(&self.path, kind, text).at(self.context.info.label()).into())
+        match CallResult::decode(&message).map_err(|error| Fault::Unreadable(error.to_string()))? {
+            CallResult::Returned(value) => Ok(value),
+            CallResult::Raised(error) => Err(Fault::Raised(error.into())),
+        }
     }
+}
+
+/// Why there is no answer: it can concern several requests.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    Closed(Closed),
+    Raised(RemoteError),
+    Unreadable(String),
+}
+
+impl Fault {
+    pub(super) fn error(self, info: &ContextInfo) -> Error {
+        match self {
+            Fault::Closed(closed) => closed_error(info, closed),
+            Fault::Raised(error) => Error::Call(error),
+            Fault::Unreadable(message) => Error::Decode { what: "mitogen.files".to_owned(), message },
+        }
+    }
+}
+
+/// What an answer says of a file. `path` is for errors.
+pub(super) fn judge(context: &Context, path: &Path, answer: Value) -> Result<Value, Error> {
+    let Some(word) = answer.get("error").and_then(Value::as_str) else { return Ok(answer) };
+    let text = answer.get("text").and_then(Value::as_str).unwrap_or_default();
+    let number = answer.get("errno").and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
+    let kind = number.map_or_else(|| FileErrorKind::of_word(word), FileErrorKind::of_errno);
+    Err(FileError::new(path, kind, text).at(context.info.label()).into())
 }
 
 impl Drop for Asked {

@@ -8,6 +8,7 @@
 //! Bytes wait here, in the file, and not in the link's queue, so that what is sent meanwhile (a call) has
 //! at most one chunk before it.
 
+use super::batch::Batches;
 use super::error::{FileError, FileErrorKind};
 use super::open::{self, Opened};
 use super::options::TransferOptions;
@@ -37,6 +38,7 @@ pub(crate) struct Server {
     /// Contexts whose agents are ready for files.
     ready: Mutex<BTreeMap<ContextId, Arc<OnceCell<()>>>>,
     pub(super) gate: Arc<Semaphore>,
+    pub(super) batches: Batches,
     /// Where acknowledgements come.
     pub(super) acks: OnceLock<Handle>,
 }
@@ -109,6 +111,7 @@ impl Server {
             }),
             registry: Mutex::new(Registry::new(ContextId::CONTROLLER, [])),
             ready: Mutex::default(),
+            batches: Batches::default(),
             gate: Arc::new(Semaphore::new(OPEN_FILES)),
             acks: OnceLock::new(),
         }

@@ -9,6 +9,7 @@
 //!                              <- what became of it
 //! ```
 
+use super::batch::ask_together;
 use super::error::FileError;
 use super::open::{self, Opened};
 use super::options::{TransferOptions, Transferred};
@@ -48,7 +49,7 @@ pub(super) async fn one(
     if let Some(content) = content {
         let size = content.len() as u64;
         put.push(("data", Value::Bytes(content)));
-        let answer = ask(context, remote, "put", put)?.answer().await?;
+        let answer = ask_together(context, remote, "put", put, size as usize).await?;
         options.tell(size, Some(size));
         return Ok(transferred(&answer));
     }
@@ -155,9 +156,9 @@ impl Receiver {
     pub(super) async fn begin(
         context: &Context,
         remote: &Path,
-        put: Vec<(&str, Value)>,
+        put: Vec<(&'static str, Value)>,
     ) -> Result<Receiver, Error> {
-        let answer = ask(context, remote, "put", put)?.answer().await?;
+        let answer = ask_together(context, remote, "put", put, 0).await?;
         let begun = Begun::new(context, &answer)?;
         let id = Value::Int(i64::from(begun.id.0));
         let wait = ask(context, remote, "wait", vec![("id", id)])?;
