@@ -14,10 +14,9 @@ from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 try:
     # Since 3.3.
     writev = getattr(os, 'writev')
-    readv = getattr(os, 'readv')
     view = memoryview  # novm
 except (AttributeError, NameError):
-    readv = view = None
+    view = None
 
     def writev(fd, pieces):
         return os.write(fd, EMPTY.join(pieces))
@@ -30,10 +29,6 @@ JOIN = 131072
 PIECES = 256
 
 primed = []
-# Handles whose messages may be views of a buffer, which comes back here when it is done with; how many are kept.
-viewers = {}
-spare = []
-SPARE = 8
 
 
 def prime():
@@ -85,72 +80,9 @@ def amount(decoder):
     return min(max(size, READ), MOST)
 
 
-def give_back(frame):
-    """Keeps a buffer for another frame."""
-    if len(spare) < SPARE:
-        spare.append(frame)
-
-
 class Decoder(wire.Decoder):
     # The length of the last frame, if it was a long one.
     last = 0
-    # The buffer into which one of that length is being read, and how far.
-    frame = None
-    filled = 0
-
-    def read(self, fd):
-        """Reads from a link once. Returns the messages that are now complete; None at its end."""
-        size = self.last
-        filled = self.filled
-        chain = self.chain
-        if not readv or not size or self.parts and not filled or chain and chain.past is not None:
-            data = os.read(fd, amount(self))
-            if data:
-                return self.feed(data)
-            return None
-        frame = self.frame
-        if not filled:
-            frame = None
-            if spare:
-                frame = spare.pop()
-            if not frame or len(frame) != size:
-                frame = bytearray(size)  # novm
-            self.frame = frame
-        count = readv(fd, [view(frame)[filled:]])
-        if not count:
-            return None
-        if not filled and not self.is_like_last(frame, count):
-            return self.feed(BytesType(frame[:count]))
-        self.filled = self.have = filled + count
-        if self.have < size:
-            # As anybody else would keep it, should another class take over meanwhile.
-            self.need = size
-            self.parts = [view(frame)[:self.have]]
-            return []
-        self.frame = None
-        self.filled = self.have = 0
-        self.parts = []
-        return [self.take(frame)]
-
-    def is_like_last(self, frame, count):
-        body = self.skip + HEADER_LEN
-        if count < body:
-            return False
-        head = unpack(HEADER, frame[self.skip:body])
-        return head[6] == self.last - body and head[0] in (0x4d49, 0x4d4a, 0x4d4b)
-
-    def take(self, frame):
-        skip = self.skip
-        body = skip + HEADER_LEN
-        data = view(frame)
-        if skip and self.chain.mac(data[skip:]) != frame[:skip]:
-            raise StreamError('bad frame signature')
-        enc, dst, src, auth, handle, reply_to, _ = unpack(HEADER, frame[skip:body])
-        data = data[body:]
-        if handle not in viewers:
-            data = BytesType(data)
-            give_back(frame)
-        return Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data)
 
     def feed(self, data):
         size = self.have + len(data)
@@ -214,9 +146,9 @@ class Link(link.Link):
 
     def receive(self):
         try:
-            messages = self.decoder.read(self.fd_in)
-            if messages is not None:
-                return messages
+            data = os.read(self.fd_in, amount(self.decoder))
+            if data:
+                return self.decoder.feed(data)
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return []

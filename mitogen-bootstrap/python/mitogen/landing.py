@@ -260,7 +260,7 @@ class Landing(object):
         self.check(len(data))
         size = len(data)
         self.at += size
-        if size > 4095 and data[:1] == ZEROS[:1] and BytesType(data) == ZEROS[:size] and not self.direct:
+        if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
             os.lseek(self.fd, size, 1)
             self.sparse = True
             return

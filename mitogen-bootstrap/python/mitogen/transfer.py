@@ -1,7 +1,7 @@
 """One transfer: messages of a handle, taken by a thread of its own, and an end that is told to whoever waits for it. Here are those that receive."""
 import sys
 import zlib
-from mitogen import bulk, core, messages
+from mitogen import core, messages
 from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
 from mitogen.landing import Landing, Refused, os_error, sha256
@@ -93,7 +93,6 @@ class Incoming(Conversation):
         if options.get('verify') and not self.have and sha256:
             self.sha = sha256()
         Conversation.__init__(self, None, True)
-        bulk.viewers[self.handle] = True
         # The relay that passes it on, or the controller; the first that writes.
         self.source = None
 
@@ -118,10 +117,6 @@ class Incoming(Conversation):
                 if msg.enc == ENC_BYTES:
                     self.take(msg.data)
                     done += len(msg.data)
-                    frame = getattr(msg.data, 'obj', None)
-                    if frame:
-                        msg.data = None
-                        bulk.give_back(frame)
                 else:
                     words = msg.unpickle()
                     kind = to_text(words[0])
@@ -144,7 +139,6 @@ class Incoming(Conversation):
                     last = msg
                     wait = PROMPT
         except:
-            bulk.viewers.pop(self.handle, None)
             landing.discard()
             raise
 
@@ -160,7 +154,6 @@ class Incoming(Conversation):
     def finish(self, size, digest):
         if digest and self.sha and self.sha.hexdigest() != to_text(digest):
             raise Refused('digest', 'the content does not have the digest that its sender computed')
-        bulk.viewers.pop(self.handle, None)
         return self.landing.finish(size)
 
 
