@@ -34,7 +34,8 @@ fn arguments_are_json_unless_told_otherwise() {
 }
 
 #[test]
-fn methods_of_classes_are_found() {
+fn methods_of_classes_and_objects_are_found() {
+    assert_eq!(mitogen(["call", "os.environ.get", "no such variable", "5"]).ok(), "5\n");
     let dotted = mitogen(["call", "datetime.datetime.fromtimestamp", "0"]);
     // A datetime cannot be sent: that it was made is enough.
     assert_eq!(dotted.status, 1, "{dotted:?}");

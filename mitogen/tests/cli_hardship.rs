@@ -51,7 +51,7 @@ fn no_variable_of_pythons_own_and_no_chatty_module_is_in_the_way() {
     ];
     let pythons: Vec<PathBuf> = ["2.7", "3.6", "3.13"].into_iter().filter_map(pyenv).collect();
     if pythons.is_empty() {
-        eprintln!("SKIPPED: no interpreters under pyenv; only the first that is found");
+        eprintln!("SKIPPED: no python2.7, 3.6 or 3.13 on this machine; only the first that is found");
     }
     for python in pythons.iter().map(|path| local_with(path)).chain(["local".to_owned()]) {
         let target = format!("{python}/{python}");

@@ -34,14 +34,31 @@ pub(crate) fn reported(root: &Path) -> Vec<Skip> {
     find(&std::fs::read_to_string(report).unwrap_or_default())
 }
 
-/// Says out loud what was skipped, counts a test that skipped as skipped too, and when `strict` what was required as
-/// failed.
+/// Says out loud what was skipped, a line for each test, counts a test that skipped as skipped too, and when `strict`
+/// what was required as failed.
 pub(crate) fn account(skips: Vec<Skip>, strict: bool, counts: &mut Counts) {
-    for skip in &skips {
-        let word = if strict && !skip.optional() { "missing (required here)" } else { "skipped" };
-        eprintln!("{word}: {}: {}", skip.test, skip.why);
-    }
+    lines(&skips, strict).iter().for_each(|line| eprintln!("{line}"));
     count(skips, strict, counts);
+}
+
+/// What a test that runs under many interpreters says of each of them stands in one line.
+fn lines(skips: &[Skip], strict: bool) -> Vec<String> {
+    let missing = |skip: &Skip| strict && !skip.optional();
+    let same = |a: &Skip, b: &Skip| a.test == b.test && missing(a) == missing(b);
+    let groups = skips.chunk_by(same);
+    let line = |group: &[Skip]| {
+        let word = if missing(&group[0]) { "missing (required here)" } else { "skipped" };
+        let mut whys: Vec<&str> = Vec::new();
+        for skip in group {
+            // Some name themselves.
+            let why = skip.why.strip_prefix(&format!("{}: ", skip.test)).unwrap_or(&skip.why);
+            if !whys.contains(&why) {
+                whys.push(why);
+            }
+        }
+        format!("{word}: {}: {}", group[0].test, whys.join("; "))
+    };
+    groups.map(line).collect()
 }
 
 fn count(skips: Vec<Skip>, strict: bool, counts: &mut Counts) {
@@ -136,6 +153,23 @@ mod tests {
         let shown: Vec<&str> = text.lines().filter(|line| listener.hear(line)).collect();
         assert_eq!(listener.skips, [skip("a::b", "no fish")]);
         assert_eq!(shown.len(), 3, "{shown:?}");
+    }
+
+    #[test]
+    fn a_test_that_skips_more_than_once_has_one_line() {
+        let skips = [
+            skip("a", "a: no python2.7"),
+            skip("a", "no python2.7"),
+            skip("a", "no python3.6"),
+            skip("a", "no fish"),
+            skip("b", "no python2.7"),
+        ];
+        let expected = [
+            "skipped: a: no python2.7; no python3.6",
+            "missing (required here): a: no fish",
+            "skipped: b: no python2.7",
+        ];
+        assert_eq!(lines(&skips, true), expected);
     }
 
     #[test]

@@ -22,8 +22,8 @@ def resolve(modname, klass, func):
         obj = sys.modules[modname]
     except ImportError:
         from mitogen import failure
-        obj = not klass and failure.find_class(modname)
-        if not obj:
+        obj = failure.find_owner(not klass and modname)
+        if obj is None:
             raise
     if klass:
         obj = getattr(obj, klass)

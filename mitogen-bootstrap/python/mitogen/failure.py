@@ -23,14 +23,12 @@ def call_error(kind, exc, tb):
     return CallError(to_text(text))
 
 
-def find_class(name):
-    """The class that a name means when no module has it: `datetime.datetime`."""
-    if '.' in name:
+def find_owner(name):
+    """The object that a name means when no module has it: the class `datetime.datetime`, or `os.environ`."""
+    if name and '.' in name:
         parent, name = name.rsplit('.', 1)
         try:
             __import__(parent)
-            obj = getattr(sys.modules[parent], name)
-        except (ImportError, AttributeError):
+        except ImportError:
             return None
-        if hasattr(obj, '__bases__'):
-            return obj
+        return getattr(sys.modules[parent], name, None)

@@ -156,9 +156,10 @@ class Calls(Case):
         got = self.c.call('fixture:echo', b'\xc3\xa9'.decode('utf-8'), core.Blob(b'\xff\0'))[0]
         self.assertEqual([type(v) for v in got], [core.UnicodeType, core.Blob])
 
-    def test_a_class_found_in_a_module(self):
+    def test_a_class_or_object_found_in_a_module(self):
         text = self.fails(self.c, 'datetime.datetime:strptime')
         self.assertTrue('TypeError' in text, text)
+        self.assertEqual(self.c.call('os.environ:get', 'no such variable', 5), 5)
 
     def test_an_exception_names_its_class_and_place(self):
         text = self.fails(self.c, 'fixture:boom', T('why'))

@@ -5,6 +5,7 @@ mod error;
 mod ser;
 mod tag;
 mod value;
+mod variant;
 
 pub use error::{ValueError, ValueErrorKind};
 

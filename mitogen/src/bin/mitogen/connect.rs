@@ -3,11 +3,12 @@
 
 use crate::{
     cli::{Common, HostKeyPolicy},
+    destination::Destination,
     fleet::Place,
     methods::Methods,
     password::Password,
     range,
-    target::{Destination, Hop, Malformed, SLASH, Target},
+    target::{Hop, Malformed, SLASH, Target},
 };
 use mitogen::{Credential, Method, OptionValue};
 use std::{

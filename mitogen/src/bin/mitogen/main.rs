@@ -18,6 +18,7 @@ mod cli;
 mod command;
 mod connect;
 mod console;
+mod destination;
 mod failure;
 mod fleet;
 mod grove;

@@ -4,11 +4,12 @@ use super::{Gave, Work};
 use crate::{
     cli::Common,
     console::{Paint, harmless},
+    destination::Destination,
     failure::phase_name,
     fleet::Place,
     json,
     outcome::{Answer, Failure, Kind},
-    target::{Destination, Hop},
+    target::Hop,
 };
 use mitogen::{Context, Error, FailureKind, Method, Phase, Router};
 use std::{
