@@ -204,7 +204,10 @@ class Message(object):
         """A message that carries a value."""
         if isinstance(obj, CallError):
             obj = Report(obj)
-        return cls(enc=ENC_PICKLE, data=dumps(obj, protocol), **kw)
+        msg = cls(**kw)
+        msg.enc = ENC_PICKLE
+        msg.data = dumps(obj, protocol)
+        return msg
     pickled = classmethod(pickled)
 
     def dead(cls, reason='', **kw):

@@ -133,7 +133,7 @@ class Dispatcher(object):
             call = msg.unpickle(False)
             chain, modname, klass, func, args, kwargs = call
             fn = resolve(modname, klass, func)
-            if not isinstance(kwargs, core.Kwargs):
+            if kwargs and not isinstance(kwargs, core.Kwargs):
                 kwargs = core.Kwargs(kwargs)
             if getattr(fn, 'mitogen_takes_econtext', None):
                 kwargs.setdefault('econtext', self.econtext)
@@ -183,7 +183,9 @@ class Dispatcher(object):
                 if isinstance(obj, tuple):
                     # os.uname(), os.stat(), named tuples: plain values under another name.
                     obj = tuple(obj)
-                answer = core.Message.pickled(obj, msg.src_id and 2 or self.protocol, dst_id=msg.src_id, handle=msg.reply_to)
+                answer = core.Message.pickled(obj, msg.src_id and 2 or self.protocol)
+                answer.dst_id = msg.src_id
+                answer.handle = msg.reply_to
                 if len(answer.data) > self.router.limit and not isinstance(obj, core.CallError):
                     raise core.StreamError('result of %d bytes exceeds the limit of %d bytes' % (len(answer.data), self.router.limit))
             except:

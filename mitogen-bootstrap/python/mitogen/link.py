@@ -11,7 +11,7 @@ from mitogen.wire import Decoder, encode
 
 CHUNK = 262144
 # Frames that wait are joined until they are this long: one write then takes many.
-JOIN = 16384
+JOIN = 8192
 
 
 class Link(object):

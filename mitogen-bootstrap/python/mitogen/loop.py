@@ -183,6 +183,7 @@ class Broker(broker.Broker):
         sources = self.sources
         writers = self.writers
         pending = self.pending
+        dispatcher = self.dispatcher
         while 1:
             self.awake = False
             while self.calls:
@@ -190,7 +191,8 @@ class Broker(broker.Broker):
                 fn(*args)
             while pending:
                 self.look_after(pending.pop(0))
-            self.dispatcher.notify()
+            if dispatcher.queue or dispatcher.closed:
+                dispatcher.notify()
             seconds = None
             if writers or self.paused or self.ends or self.ending is not None:
                 seconds = self.tick()

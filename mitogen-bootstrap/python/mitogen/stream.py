@@ -244,8 +244,12 @@ class Link(link.Link, tree.Branch):
             self.router.log('mitogen', 40, 'a message of context %s to handle %s failed: %r' % (msg.src_id, msg.handle, sys.exc_info()[1]))
 
     def handle_readable(self):
+        decoder = self.decoder
+        size = READ
+        if decoder.need > READ or decoder.last > READ:
+            size = bulk.amount(decoder)
         try:
-            data = os.read(self.fd_in, bulk.amount(self.decoder))
+            data = os.read(self.fd_in, size)
         except OSError:
             if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
                 return

@@ -351,7 +351,11 @@ class Output(Case):
 
     def test_a_parent_may_be_slow_to_read_the_last_of_it(self):
         self.c.start('fixture:say', T('line\n' * 20000))
-        self.c.handle_ready()
+        for _ in range(200):
+            self.c.handle_ready()
+            if self.c.inbox:
+                # It has begun.
+                break
         self.c.send(handle=core.SHUTDOWN)
         time.sleep(1)
         while self.c.receive():

@@ -59,7 +59,8 @@ impl CallFunction {
             self.class.map_or(Value::None, Value::Text),
             Value::Text(self.function),
             Value::Tuple(self.args),
-            Value::Kwargs(self.kwargs),
+            // An empty dict needs no constructor there: most calls have no keyword arguments.
+            if self.kwargs.is_empty() { Value::Dict(Vec::new()) } else { Value::Kwargs(self.kwargs) },
         ]);
         Ok((Encoding::Pickle, pickle::write(&call)?))
     }
