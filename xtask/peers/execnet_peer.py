@@ -51,12 +51,15 @@ def pipelined(group, count, python):
     channel = gw.remote_exec(ECHO)
     channel.send(0)
     channel.receive()
-    start = time.perf_counter()
-    for i in range(count):
-        channel.send(i)
-    for i in range(count):
-        channel.receive()
-    return [count / (time.perf_counter() - start)]
+    samples = []
+    for _ in range(floor.BATCHES):
+        start = time.perf_counter()
+        for i in range(count):
+            channel.send(i)
+        for i in range(count):
+            channel.receive()
+        samples.append(count / (time.perf_counter() - start))
+    return samples
 
 
 @with_group

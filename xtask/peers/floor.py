@@ -22,6 +22,9 @@ while True:
     s.sendall(data)
 """
 
+# As often as ours.
+BATCHES = 3
+
 IDLE = "import sys; sys.stdout.write('up\\n'); sys.stdout.flush(); sys.stdin.read()"
 
 

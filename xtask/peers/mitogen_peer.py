@@ -79,24 +79,30 @@ def pipelined(controller, count):
     context = controller.connect()
     for _ in range(50):
         context.call(os.getpid)
-    start = time.perf_counter()
-    receivers = [context.call_async(os.getpid) for _ in range(count)]
-    for receiver in receivers:
-        receiver.get().unpickle()
-    return [count / (time.perf_counter() - start)]
+    samples = []
+    for _ in range(floor.BATCHES):
+        start = time.perf_counter()
+        receivers = [context.call_async(os.getpid) for _ in range(count)]
+        for receiver in receivers:
+            receiver.get().unpickle()
+        samples.append(count / (time.perf_counter() - start))
+    return samples
 
 
 @with_controller
 def scatter(controller, count):
     contexts = controller.connect_many(count)
-    start = time.perf_counter()
-    select = mitogen.select.Select(oneshot=True)
-    for context in contexts:
-        for _ in range(200):
-            select.add(context.call_async(os.getpid))
-    for msg in select:
-        msg.unpickle()
-    return [count * 200 / (time.perf_counter() - start)]
+    samples = []
+    for _ in range(floor.BATCHES):
+        start = time.perf_counter()
+        select = mitogen.select.Select(oneshot=True)
+        for context in contexts:
+            for _ in range(200):
+                select.add(context.call_async(os.getpid))
+        for msg in select:
+            msg.unpickle()
+        samples.append(count * 200 / (time.perf_counter() - start))
+    return samples
 
 
 def many(count, python):
