@@ -9,7 +9,9 @@ use mitogen_router::credit::credit_handle;
 use mitogen_wire::body::Dead;
 use mitogen_wire::{Encoding, Handle, Value};
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 /// A command to be run in a context: [`Context::exec`](crate::Context::exec) gathers its output, which
@@ -26,36 +28,36 @@ pub struct Command {
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Argv(Vec<String>),
-    Shell(String),
+    Argv(Vec<OsString>),
+    Shell(OsString),
 }
 
 impl Command {
     /// Runs `program`, looked for in the context's `PATH`, without a shell in between.
-    pub fn new(program: impl Into<String>) -> Command {
+    pub fn new(program: impl Into<OsString>) -> Command {
         Command { what: What::Argv(vec![program.into()]), stdin: Bytes::new(), timeout: None }
     }
 
     /// Gives `text` to the context's `/bin/sh`.
-    pub fn shell(text: impl Into<String>) -> Command {
+    pub fn shell(text: impl Into<OsString>) -> Command {
         Command { what: What::Shell(text.into()), stdin: Bytes::new(), timeout: None }
     }
 
     /// Adds one argument. For a shell command it becomes one of the shell's `$0`, `$1`...
     #[must_use]
-    pub fn arg(self, arg: impl Into<String>) -> Command {
+    pub fn arg(self, arg: impl Into<OsString>) -> Command {
         self.args([arg])
     }
 
     /// Adds arguments.
     #[must_use]
-    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Command {
+    pub fn args<S: Into<OsString>>(mut self, args: impl IntoIterator<Item = S>) -> Command {
         let args = args.into_iter().map(Into::into);
         match &mut self.what {
             What::Argv(argv) => argv.extend(args),
             What::Shell(text) => {
-                let argv = ["sh", "-c", text].into_iter().map(str::to_owned).chain(args).collect();
-                self.what = What::Argv(argv);
+                let shell = ["sh".into(), "-c".into(), std::mem::take(text)];
+                self.what = What::Argv(shell.into_iter().chain(args).collect());
             }
         }
         self
@@ -221,14 +223,22 @@ impl Command {
     fn call(self, function: &str) -> Call {
         let call = Call::new(function);
         let call = match self.what {
-            What::Argv(argv) => call.arg(argv).arg(false),
-            What::Shell(text) => call.arg(text).arg(true),
+            What::Argv(argv) => call.arg_value(Value::List(argv.into_iter().map(word).collect())).arg(false),
+            What::Shell(text) => call.arg_value(word(text)).arg(true),
         }
         .arg_value(Value::Bytes(self.stdin));
         match self.timeout {
             Some(after) => call.timeout(after),
             None => call,
         }
+    }
+}
+
+/// A word as the context's Python takes it: what is no text arrives byte for byte.
+fn word(word: OsString) -> Value {
+    match word.into_string() {
+        Ok(text) => Value::Text(text),
+        Err(word) => Value::Bytes(word.into_vec().into()),
     }
 }
 

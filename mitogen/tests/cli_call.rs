@@ -29,6 +29,10 @@ fn arguments_are_json_unless_told_otherwise() {
     assert_eq!(mitogen(["call", "--str", "operator.add", "1", "2"]).ok(), "12\n");
     assert_eq!(mitogen(["call", "os.path.basename", "--", "-t"]).ok(), "-t\n");
     assert_eq!(mitogen(["call", "json.dumps", "[1]", "--kw", "indent=1"]).ok(), "[\n 1\n]\n");
+    let deep = "[".repeat(500) + &"]".repeat(500);
+    let run = mitogen(["call", "builtins.len", &deep]);
+    assert_eq!((run.status, run.stderr.contains("--str")), (2, true), "{run:?}");
+    assert_eq!(mitogen(["call", "--str", "builtins.len", &deep]).ok(), "1000\n");
     let big = "123456789012345678901234567890";
     assert_eq!(mitogen(["call", "operator.neg", big]).ok(), format!("-{big}\n"));
 }

@@ -138,6 +138,22 @@ fn a_reader_that_has_seen_enough_ends_the_command() {
     assert_eq!(line, "y\n");
     let run = finish(child.wait_with_output().unwrap());
     assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{run:?}");
+    // Of either stream.
+    let mut child = command(["exec", "--shell", "yes >&2"]).stderr(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let ended = eventually("the end", Duration::from_secs(20), || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn words_that_are_no_text_are_passed_on_as_they_are() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = std::ffi::OsStr::from_bytes(b"a\xff");
+    for target in ["local", "local/local"] {
+        let mut command =
+            command(["-t", target, "exec", "--", "sh", "-c", "printf %s \"$1\" | od -An -tx1", "sh"]);
+        assert_eq!(finish(command.arg(word).output().unwrap()).ok().trim(), "61 ff");
+    }
 }
 
 #[test]

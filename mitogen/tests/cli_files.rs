@@ -156,6 +156,25 @@ fn from_several_targets_each_has_a_place_of_its_own() {
     for name in ["local", "local%2Flocal"] {
         assert!(fs::read(at("got").join(name)).unwrap() == fs::read(at("a")).unwrap(), "another content");
     }
+    // Targets that differ in their options only.
+    mitogen(["-t", "local?name=[1-3]", "get", text(&at("a")), text(&at("three"))]).ok();
+    assert_eq!(fs::read_dir(at("three")).unwrap().count(), 3);
+    let twice = mitogen(["-t", "local", "-t", "local", "get", text(&at("a")), text(&at("two"))]);
+    assert_eq!((twice.status, twice.stderr.contains("twice")), (2, true), "{twice:?}");
+}
+
+#[test]
+fn a_directory_goes_into_itself_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "a").unwrap();
+    std::os::unix::fs::symlink("a", tree.join("link")).unwrap();
+    let run = mitogen(["put", "-r", text(&tree), text(&tree.join("in"))]);
+    assert_eq!((run.status, run.stderr.contains("link is no file")), (0, true), "{run:?}");
+    let copied: Vec<_> =
+        fs::read_dir(tree.join("in")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(copied, ["a"]);
 }
 
 #[test]

@@ -21,6 +21,14 @@ fn few_descriptors_make_it_slower_and_nothing_else() {
     shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(command([""; 0]).get_program());
     shell.args(["-t", "local/local", "call", "operator.add", "1", "2"]);
     assert_eq!(finish(shell.stdin(Stdio::null()).output().expect("a shell")).ok(), "3\n");
+    // With fewer a context cannot be born, and that is said.
+    for few in ["6", "20", "63"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n $1; shift; exec \"$0\" \"$@\""]).arg(command([""; 0]).get_program());
+        shell.args([few, "call", "operator.add", "1", "2"]);
+        let run = finish(shell.stdin(Stdio::null()).output().expect("a shell"));
+        assert_eq!((run.status, run.stderr.contains("ulimit -n")), (70, true), "{run:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod values;
 use clap::{Args, Parser, Subcommand, ValueHint};
 pub(crate) use common::{Common, Form, HostKeyPolicy, When};
 pub(crate) use files::{GetArgs, PutArgs, TransferArgs};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 pub(crate) use values::is_identifier;
 use values::keyword;
 
@@ -199,10 +199,10 @@ pub(crate) struct ExecArgs {
         required_unless_present = "shell",
         value_hint = ValueHint::CommandWithArguments
     )]
-    pub(crate) command: Vec<String>,
+    pub(crate) command: Vec<OsString>,
     /// Run STRING with the target's /bin/sh instead
     #[arg(long, value_name = "STRING", conflicts_with = "command", allow_hyphen_values = true)]
-    pub(crate) shell: Option<String>,
+    pub(crate) shell: Option<OsString>,
     /// What the command reads: the bytes of FILE, up to 64 MiB; `-` is our own stdin [default: nothing]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) stdin: Option<PathBuf>,

@@ -180,15 +180,22 @@ fn base64(bytes: &[u8], out: &mut String) {
 // ---------------------------------------------------------------------------------------------------- reading
 
 /// The value of an argument: JSON if it is JSON, else a string.
-pub(crate) fn argument(text: &str) -> Value {
-    parse(text).unwrap_or_else(|| Value::Text(text.to_owned()))
-}
-
-/// The value of a JSON text; `None` if it is no JSON.
-fn parse(text: &str) -> Option<Value> {
+///
+/// # Errors
+/// It is JSON that no value can be made of: why, and what to do.
+pub(crate) fn argument(text: &str) -> Result<Value, String> {
     // Validates the whole of it, without recursion; only the numbers and strings are read one by one below.
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    read(raw, DEPTH)
+    let Ok(raw) = serde_json::from_str::<&RawValue>(text) else { return Ok(Value::Text(text.to_owned())) };
+    read(raw, DEPTH).ok_or_else(|| {
+        let mut start: String = text.chars().take(20).collect();
+        if start.len() < text.len() {
+            start.push('…');
+        }
+        format!(
+            "`{start}` is JSON, but nested more than {DEPTH} deep or with a number that is too large; with --str it \
+             is a string"
+        )
+    })
 }
 
 fn read(raw: &RawValue, depth: usize) -> Option<Value> {
@@ -254,6 +261,10 @@ mod tests {
         Value::Text(text.into())
     }
 
+    fn argument(text: &str) -> Value {
+        super::argument(text).unwrap_or_else(|why| panic!("{why}"))
+    }
+
     #[test]
     fn arguments_that_are_json_are_values() {
         assert_eq!(argument("1"), Value::Int(1));
@@ -274,14 +285,19 @@ mod tests {
 
     #[test]
     fn arguments_that_are_no_json_are_strings() {
-        for plain in
-            ["", "/etc/passwd", "01", "1.2.3", "True", "None", "NaN", "[1", "{'a': 1}", "1e999", "+1", "a b"]
+        for plain in ["", "/etc/passwd", "01", "1.2.3", "True", "None", "NaN", "[1", "{'a': 1}", "+1", "a b"]
         {
             assert_eq!(argument(plain), text(plain));
         }
-        // Too deep or too long to be meant.
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        assert_eq!(argument(&deep), text(&deep));
+    }
+
+    #[test]
+    fn json_that_is_too_much_is_no_string() {
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(super::argument(&deep(DEPTH)).is_ok());
+        for much in [deep(DEPTH + 1), deep(100_000), "1e999".to_owned(), "9".repeat(DIGITS + 1)] {
+            assert!(super::argument(&much).unwrap_err().contains("--str"));
+        }
     }
 
     #[test]
@@ -375,7 +391,7 @@ mod tests {
     proptest! {
         #[test]
         fn json_survives_the_way_in_and_out(json in json()) {
-            let value = parse(&json.to_string()).unwrap();
+            let value = argument(&json.to_string());
             let back: serde_json::Value = serde_json::from_str(&to_json(&value)).unwrap();
             prop_assert_eq!(back, json);
         }
@@ -383,7 +399,7 @@ mod tests {
         #[test]
         fn floats_survive_the_way_out_and_in(number in any::<f64>()) {
             prop_assume!(number.is_finite());
-            prop_assert_eq!(parse(&to_json(&Value::Float(number))), Some(Value::Float(number)));
+            prop_assert_eq!(argument(&to_json(&Value::Float(number))), Value::Float(number));
         }
     }
 }

@@ -128,9 +128,10 @@ impl Lines {
                 Ok(())
             }
         });
-        // As everywhere, nobody can be told when standard error fails; and without its thread the run is over.
+        // As everywhere, nobody can be told when standard error fails, but what nobody reads need not go on; and without
+        // its thread the run is over.
         if let Ok(Err(error)) = written.await
-            && at == 0
+            && (at == 0 || error.kind() == io::ErrorKind::BrokenPipe)
         {
             let _ = self.shared.broken.send(error);
             std::future::pending().await

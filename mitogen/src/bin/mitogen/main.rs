@@ -109,7 +109,14 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
         Command::Put(args) => {
             Task::Work(command::put::work(args, timeout, targets.len(), console).map_err(Fault::Usage)?)
         }
-        Command::Get(args) => Task::Work(command::get::work(args, timeout, targets.len(), console)),
+        Command::Get(args) => {
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(twice) = targets.iter().find(|target| !seen.insert(*target)) {
+                let why = format!("{twice} is given twice, and both would get the same place here");
+                return Err(Fault::Usage(why));
+            }
+            Task::Work(command::get::work(args, timeout, targets.len(), console))
+        }
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
         Command::Doctor(_) => Task::Doctor(command::doctor::Doctor::new(&common)),
@@ -126,6 +133,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     for target in &targets {
         connect::place(target.clone(), &common, &methods, &Passwords::default()).map_err(Fault::Usage)?;
     }
+    check_descriptors()?;
     let names = logs::Names::default();
     logs::start(console, common.verbose, &names);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -180,6 +188,18 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     // A thread that still waits for the terminal is no reason to wait.
     runtime.shutdown_background();
     status
+}
+
+/// Says what is wrong where so few files may be open that nothing can work: later only its consequences would show.
+fn check_descriptors() -> Result<(), Fault> {
+    /// A context on this machine is born on descriptors up to 62.
+    const LEAST: u64 = 64;
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum {
+        Some(limit) if limit < LEAST => Err(Fault::Ours(format!(
+            "no more than {limit} files may be open here (ulimit -n); at least {LEAST} are needed"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Where modules for the targets are: beside the script, below each `--path`, in the active virtualenv.

@@ -59,7 +59,7 @@ pub(crate) struct GetArgs {
 /// How files are transferred.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct TransferArgs {
-    /// Directories with all that is in them
+    /// Directories with the directories and files in them; links and all else are left out, and named
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Keep the part of a transfer that is cut, and go on behind the part that is there

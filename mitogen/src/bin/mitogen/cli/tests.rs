@@ -63,7 +63,10 @@ fn everything_behind_the_remote_command_is_its_own() {
     }
     match parse(&["exec", "--shell", "-x | y", "-t", "a"]) {
         Ok((common, Command::Exec(args))) => {
-            assert_eq!((args.shell.as_deref(), &common.target[..]), (Some("-x | y"), &["a".to_owned()][..]));
+            assert_eq!(
+                (args.shell.as_deref(), &common.target[..]),
+                (Some("-x | y".as_ref()), &["a".to_owned()][..])
+            );
         }
         other => panic!("{other:?}"),
     }

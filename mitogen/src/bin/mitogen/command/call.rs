@@ -12,23 +12,24 @@ use std::{collections::BTreeSet, time::Duration};
 /// The work that the arguments ask for.
 ///
 /// # Errors
-/// The function's name is none: what to write instead.
+/// The function's name is none, or an argument cannot be sent: what to write instead.
 pub(crate) fn work(args: CallArgs, timeout: Option<Duration>) -> Result<Work, String> {
     check_name(&args.func)?;
     let read = |text: String| match args.str {
-        true => Value::Text(text),
+        true => Ok(Value::Text(text)),
         false => json::argument(&text),
     };
     let mut call = Call::new(&args.func);
     for arg in args.args {
-        call = call.arg(read(arg));
+        call = call.arg(read(arg)?);
     }
     let mut named = BTreeSet::new();
     for (name, value) in args.kw {
         if !named.insert(name.clone()) {
             return Err(format!("--kw {name} is given twice"));
         }
-        call = call.kwarg(name, read(value));
+        let value = read(value).map_err(|why| format!("--kw {name}: {why}"))?;
+        call = call.kwarg(name, value);
     }
     if let Some(timeout) = timeout {
         call = call.timeout(timeout);

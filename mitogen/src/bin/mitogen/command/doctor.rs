@@ -147,11 +147,12 @@ impl Doctor {
         let start = Instant::now();
         let mut ssh = tokio::process::Command::new("ssh");
         ssh.arg("-G").args(&self.ssh_args).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        if let Some(user) = &to.user {
+        if let Some(user) = hop.option("username").or(to.user.as_deref()) {
             ssh.args(["-l", user]);
         }
-        if let Some(port) = to.port {
-            ssh.args(["-p", &port.to_string()]);
+        let port = to.port.map(|port| port.to_string());
+        if let Some(port) = hop.option("port").or(port.as_deref()) {
+            ssh.args(["-p", port]);
         }
         // Without ssh, or with an ssh that cannot do this, the connection itself will tell.
         let output = match ssh.arg("--").arg(&to.host).output().await {

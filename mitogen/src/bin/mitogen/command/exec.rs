@@ -26,7 +26,8 @@ pub(crate) fn work(args: ExecArgs, timeout: Option<Duration>, live: Option<Live>
             let mut words = args.command.into_iter();
             // The grammar demands one.
             let program = words.next().unwrap_or_default();
-            (Command::new(program.clone()).args(words), program)
+            let name = program.to_string_lossy().into_owned();
+            (Command::new(program).args(words), name)
         }
     };
     if let Some(timeout) = timeout {

@@ -29,9 +29,10 @@ pub(crate) fn work(args: GetArgs, timeout: Option<Duration>, targets: usize, con
     Work::Get(Arc::new(Get { source: args.remote, target: args.local, transfers }))
 }
 
-pub(super) async fn run(context: &Context, get: &Get) -> Result<Gave, Error> {
+/// `name` is the target's.
+pub(super) async fn run(context: &Context, get: &Get, name: &str) -> Result<Gave, Error> {
     let what = get.source.display().to_string();
-    let moved = within(get.transfers.timeout, &what, get.fetch(context)).await;
+    let moved = within(get.transfers.timeout, &what, get.fetch(context, name)).await;
     get.transfers.done();
     Ok(match moved {
         Ok(moved) => (Some(Answer::Moved(moved)), None),
@@ -40,12 +41,12 @@ pub(super) async fn run(context: &Context, get: &Get) -> Result<Gave, Error> {
 }
 
 impl Get {
-    async fn fetch(&self, context: &Context) -> Result<Moved, Error> {
+    async fn fetch(&self, context: &Context, name: &str) -> Result<Moved, Error> {
         let mut target = self.target.clone();
         if self.transfers.targets > 1 {
             // Each target's file in a place of its own, under the target's name.
             make_directory(&target)?;
-            target.push(context.target().replace('/', "%2F"));
+            target.push(name.replace('/', "%2F"));
         }
         if self.transfers.recursive
             && let Some(entries) = context.list_files(&self.source).await?

@@ -75,7 +75,7 @@ impl Work {
             }
             Work::Ping { count, timeout } => ping::run(context, *count, *timeout).await,
             Work::Put(put) => put::run(router, contexts, put).await,
-            Work::Get(get) => get::run(context, get).await,
+            Work::Get(get) => get::run(context, get, target).await,
             Work::FirstCall { timeout } => doctor::first_call(context, *timeout).await,
         };
         result.unwrap_or_else(|error: Error| (None, Some(Failure::from(&error))))

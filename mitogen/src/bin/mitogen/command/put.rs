@@ -106,14 +106,15 @@ impl Put {
         }
         let mut files = Vec::new();
         let mut directories = vec![PathBuf::new()];
+        let mut modes = Vec::new();
         let mut at = 0;
+        // All of it is known before the first is made: what is made may lie within it.
         while at < directories.len() {
             let rest = directories[at].clone();
             at += 1;
             let here = source.join(&rest);
             let error = |error: std::io::Error| Error::Local { what: "read a directory", source: error };
-            let mode = here.metadata().map_err(error)?.mode();
-            context.make_directory(root.join(&rest), Some(mode)).await?;
+            modes.push(here.metadata().map_err(error)?.mode());
             for entry in std::fs::read_dir(&here).map_err(error)? {
                 let entry = entry.map_err(error)?;
                 let kind = entry.file_type().map_err(error)?;
@@ -126,6 +127,9 @@ impl Put {
                     tracing::warn!("{} is no file and is left out", entry.path().display());
                 }
             }
+        }
+        for (directory, mode) in directories.iter().zip(modes) {
+            context.make_directory(root.join(directory), Some(mode)).await?;
         }
         let root = &root;
         let sent = stream::iter(files)
