@@ -5,7 +5,24 @@ mod words;
 
 use mitogen_transport::{Credential, Custom, Doas, FailureKind, Method, SecretName, Source, Ssh, Su, Sudo};
 use proptest::prelude::*;
-use words::{Birth, cuts, noise};
+use words::{Birth, cuts, noise, pieces};
+
+impl Birth {
+    /// Text on the terminal, in pieces of these lengths; then silence.
+    fn terminal(&mut self, text: &str, echo: bool, cuts: &[usize]) {
+        for piece in pieces(text.as_bytes(), cuts) {
+            self.machine.handle_terminal(piece, echo);
+            self.drain();
+        }
+        self.machine.handle_terminal_quiet(echo);
+        self.drain();
+    }
+
+    /// What sudo was told to ask with.
+    fn nonce(&self) -> String {
+        self.plan.argv[4].clone()
+    }
+}
 
 fn name(name: &str) -> SecretName {
     SecretName(name.into())

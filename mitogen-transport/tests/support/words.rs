@@ -1,5 +1,4 @@
 //! A handshake that is fed what tools say, cut anywhere, among noise.
-#![allow(dead_code)] // each test file uses some of it
 
 use mitogen_bootstrap::handshake::{Exit, Failure, Handshake, Output};
 use mitogen_transport::{BootPlan, FailureKind, Method, Source};
@@ -34,16 +33,6 @@ impl Birth {
         }
     }
 
-    /// Text on the terminal, in pieces of these lengths; then silence.
-    pub(crate) fn terminal(&mut self, text: &str, echo: bool, cuts: &[usize]) {
-        for piece in pieces(text.as_bytes(), cuts) {
-            self.machine.handle_terminal(piece, echo);
-            self.drain();
-        }
-        self.machine.handle_terminal_quiet(echo);
-        self.drain();
-    }
-
     pub(crate) fn say(&mut self, source: Source, text: &str, cuts: &[usize]) {
         for piece in pieces(text.as_bytes(), cuts) {
             match source {
@@ -64,14 +53,10 @@ impl Birth {
         self.drain();
         self.failure.expect("a verdict").kind
     }
-
-    /// What sudo was told to ask with.
-    pub(crate) fn nonce(&self) -> String {
-        self.plan.argv[4].clone()
-    }
 }
 
-fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+/// The bytes, cut into pieces of these lengths, and the rest.
+pub(crate) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut out = Vec::new();
     for &cut in cuts {
         let (piece, rest) = bytes.split_at(cut.min(bytes.len()));
