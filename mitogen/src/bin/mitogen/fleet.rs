@@ -12,6 +12,7 @@ use crate::{
 };
 use futures_util::{StreamExt, stream};
 use mitogen::{Method, Router};
+use rustix::process::{Resource, getrlimit};
 use std::{
     io,
     time::{Duration, Instant},
@@ -46,13 +47,26 @@ pub(crate) struct Fleet {
     pub(crate) breakage: mpsc::UnboundedReceiver<io::Error>,
 }
 
+/// # Errors
+/// So few files may be open here that nothing can work: said at once, since later only its consequences would show.
+pub(crate) fn check_descriptors() -> Result<(), String> {
+    /// A context on this machine is born on descriptors up to 62.
+    const LEAST: u64 = 64;
+    match getrlimit(Resource::Nofile).maximum {
+        Some(limit) if limit < LEAST => Err(format!(
+            "no more than {limit} files may be open here (ulimit -n); at least {LEAST} are needed"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// How many targets at once the limit of open files allows. That it is fewer than was asked for shows at `-v`.
 pub(crate) fn affordable(forks: usize) -> usize {
     /// What this process has open itself, and what connecting opens for a moment.
     const OWN: u64 = 24;
     /// What a target needs at most: a socket, a pipe, a process and both ends of a terminal.
     const EACH: u64 = 5;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = getrlimit(Resource::Nofile).current;
     let Some(most) = limit.map(|limit| limit.saturating_sub(OWN) / EACH) else { return forks };
     let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
     if most < forks {

@@ -110,12 +110,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
             Task::Work(command::put::work(args, timeout, targets.len(), console).map_err(Fault::Usage)?)
         }
         Command::Get(args) => {
-            let mut seen = std::collections::BTreeSet::new();
-            if let Some(twice) = targets.iter().find(|target| !seen.insert(*target)) {
-                let why = format!("{twice} is given twice, and both would get the same place here");
-                return Err(Fault::Usage(why));
-            }
-            Task::Work(command::get::work(args, timeout, targets.len(), console))
+            Task::Work(command::get::work(args, timeout, &targets, console).map_err(Fault::Usage)?)
         }
         Command::Ping(args) => Task::Work(command::Work::Ping { count: args.count, timeout }),
         Command::Tree(_) => Task::Work(command::Work::Tree { timeout }),
@@ -133,7 +128,7 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     for target in &targets {
         connect::place(target.clone(), &common, &methods, &Passwords::default()).map_err(Fault::Usage)?;
     }
-    check_descriptors()?;
+    fleet::check_descriptors().map_err(Fault::Ours)?;
     let names = logs::Names::default();
     logs::start(console, common.verbose, &names);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -188,18 +183,6 @@ fn run(console: &Console, common: Common, command: Command) -> Result<u8, Fault>
     // A thread that still waits for the terminal is no reason to wait.
     runtime.shutdown_background();
     status
-}
-
-/// Says what is wrong where so few files may be open that nothing can work: later only its consequences would show.
-fn check_descriptors() -> Result<(), Fault> {
-    /// A context on this machine is born on descriptors up to 62.
-    const LEAST: u64 = 64;
-    match rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum {
-        Some(limit) if limit < LEAST => Err(Fault::Ours(format!(
-            "no more than {limit} files may be open here (ulimit -n); at least {LEAST} are needed"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Where modules for the targets are: beside the script, below each `--path`, in the active virtualenv.

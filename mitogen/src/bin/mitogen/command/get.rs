@@ -4,10 +4,11 @@ use super::{
     Gave, Work,
     transfer::{FILES, Moved, Transfers, within},
 };
-use crate::{cli::GetArgs, console::Console, outcome::Answer};
+use crate::{cli::GetArgs, console::Console, outcome::Answer, target::Target};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mitogen::{Context, Error, files::Entry};
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
@@ -24,9 +25,21 @@ pub(crate) struct Get {
 }
 
 /// The work that the arguments ask for.
-pub(crate) fn work(args: GetArgs, timeout: Option<Duration>, targets: usize, console: &Console) -> Work {
-    let transfers = Transfers::new(&args.transfer, timeout, targets, console);
-    Work::Get(Arc::new(Get { source: args.remote, target: args.local, transfers }))
+///
+/// # Errors
+/// A target is given twice: both would get the same place here.
+pub(crate) fn work(
+    args: GetArgs,
+    timeout: Option<Duration>,
+    targets: &[Target],
+    console: &Console,
+) -> Result<Work, String> {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = targets.iter().find(|target| !seen.insert(*target)) {
+        return Err(format!("{twice} is given twice, and both would get the same place here"));
+    }
+    let transfers = Transfers::new(&args.transfer, timeout, targets.len(), console);
+    Ok(Work::Get(Arc::new(Get { source: args.remote, target: args.local, transfers })))
 }
 
 /// `name` is the target's.
