@@ -92,19 +92,38 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     Ok(steps.finish())
 }
 
+/// Whether cargo has this command; a toolchain of rustup's gets the component, and without one the step is skipped.
+fn has_component(root: &Path, command: &str, component: &str, steps: &mut Steps) -> bool {
+    let there = || sh::output(sh::cargo(root).args([command, "--version"])).is_ok();
+    if there() {
+        return true;
+    }
+    eprintln!("\n=== adding {component} to the toolchain");
+    let _ = sh::run(Command::new("rustup").args(["component", "add", component]));
+    let added = there();
+    if !added {
+        steps.skip(command, true, &format!("this toolchain has no {component}, and rustup could not add it"));
+    }
+    added
+}
+
 fn lint(root: &Path, steps: &mut Steps) {
     let cargo =
         |args: &[&str]| -> Result<Counts> { sh::run(sh::cargo(root).args(args)).map(|()| Counts::ONE) };
-    steps.step("fmt", || cargo(&["fmt", "--all", "--check"]));
+    if has_component(root, "fmt", "rustfmt", steps) {
+        steps.step("fmt", || cargo(&["fmt", "--all", "--check"]));
+    }
     steps.step("tidy", || match tidy::run()? {
         true => Ok(Counts::ONE),
         false => fail!("the house does not keep its own rules"),
     });
-    steps.step("clippy", || {
-        let mut cmd = sh::cargo(root);
-        cmd.args(["clippy", "--all-targets", "--quiet", "--keep-going"]).args(sh::whole_workspace(root)?);
-        sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
-    });
+    if has_component(root, "clippy", "clippy", steps) {
+        steps.step("clippy", || {
+            let mut cmd = sh::cargo(root);
+            cmd.args(["clippy", "--all-targets", "--quiet", "--keep-going"]).args(sh::whole_workspace(root)?);
+            sh::run(cmd.args(["--", "-D", "warnings"])).map(|()| Counts::ONE)
+        });
+    }
     steps.step("doc", || {
         let mut cmd = sh::cargo(root);
         cmd.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--quiet"]);
