@@ -198,6 +198,48 @@ async fn what_cannot_be_sent_or_received_is_a_typed_error_and_leaves_nothing() {
     }
 }
 
+#[tokio::test]
+async fn what_the_kernel_makes_up_arrives_whole() {
+    // They say that they are empty, or as long as a page; the last one is longer than what one message holds.
+    let made_up = [
+        "/proc/cpuinfo",
+        "/proc/self/status",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/proc/kallsyms",
+    ];
+    let made_up: Vec<&Path> = made_up.iter().map(Path::new).filter(|path| path.exists()).collect();
+    for python in [interpreters().first(), interpreters().last()].into_iter().flatten() {
+        let router = Router::new().unwrap();
+        let context = connect(&router, python).await;
+        let directory = tempfile::tempdir().unwrap();
+        let (up, down) = (directory.path().join("up"), directory.path().join("down"));
+        for source in &made_up {
+            let plain = TransferOptions::new();
+            for options in [plain.clone(), plain.clone().resume(true), plain.compress(true).verify(true)] {
+                let what = source.display();
+                let put = context.upload_with(source, &up, &options).await;
+                let put = put.unwrap_or_else(|error| panic!("{what}: {error}"));
+                let got = context.download_with(source, &down, &options).await;
+                let got = got.unwrap_or_else(|error| panic!("{what}: {error}"));
+                for (moved, path) in [(put, &up), (got, &down)] {
+                    let content = std::fs::read(path).unwrap();
+                    assert!(moved.bytes > 0 && moved.bytes == content.len() as u64, "{what}: {moved:?}");
+                    if source.ends_with("status") {
+                        // Whose it is depends on who reads it.
+                        assert!(content.starts_with(b"Name:") && content.ends_with(b"\n"), "{what}");
+                    } else if !source.ends_with("cpuinfo") {
+                        assert!(content == std::fs::read(source).unwrap(), "{what}: another content");
+                    }
+                    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+                    assert_eq!(mode(path), mode(source), "{what}");
+                }
+                assert_eq!(names(directory.path()), ["down", "up"]);
+            }
+        }
+        router.shutdown().await.unwrap();
+    }
+}
+
 /// A file system of its own that is soon full; gone when dropped.
 struct Small(tempfile::TempDir);
 

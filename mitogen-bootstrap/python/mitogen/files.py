@@ -13,7 +13,7 @@ from mitogen.broker import clock
 from mitogen.core import BytesType, to_text
 from mitogen.importer import start_new_thread
 from mitogen.landing import Landing, Refused, sync_directory
-from mitogen.sending import Outgoing
+from mitogen.sending import Outgoing, changed
 from mitogen.transfer import Incoming, answer, failure, transfers
 
 # The router's handlers get their policies from it.
@@ -60,23 +60,36 @@ def op_get(msg, options):
         if not stat.S_ISREG(info.st_mode) and not special:
             raise Refused('not-regular', "'%s' is not a regular file." % to_text(path))
         result = describe(info)
-        if stat.S_ISREG(info.st_mode) and info.st_size <= min(INLINE, options.get('inline') or 0):
-            data = BytesType()
-            while len(data) <= info.st_size:
-                more = os.read(fd, INLINE)
-                if not more:
-                    break
-                data += more
-            if len(data) != info.st_size:
-                raise Refused('changed', 'the file has changed from %d to %d bytes' % (info.st_size, len(data)))
-            result['data'] = data
+        sized = stat.S_ISREG(info.st_mode)
+        data = None
+        if sized and info.st_size <= min(INLINE, options.get('inline') or 0):
+            data = read_short(fd, info)
+            sized = data is not None or info.st_size
+        if data is not None:
+            result.update({'data': data, 'size': len(data)})
         else:
-            result['id'] = Outgoing(msg.src_id, fd, path, info).handle
+            if not sized:
+                result['size'] = None
+            result['id'] = Outgoing(msg.src_id, fd, path, info, sized).handle
             fd = None
         return result
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def read_short(fd, info):
+    """All of a file that is short. None if it is longer: what the kernel makes up when it is read says that it is empty, or as long as a page."""
+    data = BytesType()
+    while len(data) <= INLINE:
+        more = os.read(fd, INLINE)
+        if not more:
+            break
+        data += more
+    if len(data) != info.st_size and (changed(info, os.fstat(fd)) or info.st_size and len(data) > INLINE):
+        raise Refused('changed', 'the file has changed from %d to %d bytes' % (info.st_size, len(data)))
+    if len(data) <= INLINE:
+        return data
 
 
 def describe(info):

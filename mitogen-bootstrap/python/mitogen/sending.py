@@ -1,6 +1,5 @@
 """A file that is sent from here: in its turn, through a window, its holes as holes."""
 import os
-import stat
 import sys
 import zlib
 from mitogen import core, messages
@@ -23,8 +22,10 @@ class Outgoing(Conversation):
     """A file that is sent to whoever asked."""
     offset = 0
 
-    def __init__(self, who, fd, name, info):
+    def __init__(self, who, fd, name, info, sized):
         self.fd = fd
+        # Else it is read to its end, wherever that is.
+        self.sized = sized
         self.name = name
         self.info = info
         Conversation.__init__(self, who)
@@ -74,16 +75,16 @@ class Outgoing(Conversation):
 
     def send_all(self):
         size = self.info.st_size
-        regular = stat.S_ISREG(self.info.st_mode)
+        sized = self.sized
         at = self.offset
         if at:
             self.say('from', at)
         os_seek(self.fd, at)
         edge = at
-        holes = regular and self.info.st_blocks * 512 < size
+        holes = sized and self.info.st_blocks * 512 < size
         if not holes:
             edge = size
-        while not regular or at < size:
+        while not sized or at < size:
             self.await_window()
             if holes and at == edge:
                 start, edge = next_data(self.fd, at, size)
@@ -95,11 +96,11 @@ class Outgoing(Conversation):
                     at = start
                     continue
             want = CHUNK
-            if regular:
+            if sized:
                 want = min(CHUNK, edge - at)
             data = os.read(self.fd, want)
             if not data:
-                if regular:
+                if sized:
                     raise Refused('changed', 'the file has shrunk from %d to %d bytes' % (size, at))
                 break
             at += len(data)
@@ -109,7 +110,7 @@ class Outgoing(Conversation):
                 data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
             core.router.route(Message(dst_id=self.who, handle=self.target, reply_to=self.handle, enc=ENC_BYTES, data=data))
             self.window.handle_sent(len(data))
-        if regular and changed(self.info, os.fstat(self.fd)):
+        if sized and changed(self.info, os.fstat(self.fd)):
             raise Refused('changed', 'the file was changed while it was sent')
         digest = None
         if self.sha:

@@ -159,8 +159,10 @@ async fn feed(mut receiver: Receiver, forward: tokio::sync::mpsc::Sender<Message
 fn plan(remote: &Path, local: &Path, answer: &Value, options: &TransferOptions) -> Plan {
     let number = |key| answer.get(key).and_then(Value::as_i64);
     let size = answer.get("size").and_then(Value::as_u64);
-    let kept = options.preserve && size.is_some();
-    let mode = options.mode.or_else(|| number("mode").filter(|_| kept).map(|mode| mode as u32 & 0o7777));
+    let mode = number("mode").map(|mode| mode as u32);
+    // A device has neither; a file may have them without a size.
+    let kept = options.preserve && mode.is_some_and(|mode| mode & 0o170_000 == 0o100_000);
+    let mode = options.mode.or_else(|| mode.filter(|_| kept).map(|mode| mode & 0o7777));
     let mtime = number("mtime");
     Plan {
         path: local.to_owned(),

@@ -6,6 +6,7 @@ use mitogen_fileservice::Permit;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path};
@@ -15,14 +16,41 @@ use std::path::{Component, Path};
 pub(super) struct Opened {
     pub(super) file: File,
     pub(super) metadata: Metadata,
-    /// Whether it is read to its end, wherever that is: `/dev/stdin`, `/dev/null`.
-    pub(super) stream: bool,
+    /// `None`: it is read to its end, wherever that is. `/dev/stdin`, `/dev/null`, what the kernel makes up when it
+    /// is read (`/proc/cpuinfo`).
+    size: Option<u64>,
 }
 
 impl Opened {
     /// Its size, where that is known.
     pub(super) fn size(&self) -> Option<u64> {
-        (!self.stream).then_some(self.metadata.len())
+        self.size
+    }
+
+    /// Reads the file to its end if that is not far: at most so many bytes. It stands at its beginning then, if it
+    /// has one. What the kernel makes up when it is read says that it is empty, or as long as a page: it is as
+    /// long as it turns out to be.
+    pub(super) fn read_short(&mut self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, FileError> {
+        let Some(size) = self.size.filter(|&size| size <= most) else { return Ok(None) };
+        let fail = |error: &io::Error| FileError::io(path, error);
+        let mut content = Vec::with_capacity(size as usize + 1);
+        (&self.file).take(most + 1).read_to_end(&mut content).map_err(|error| fail(&error))?;
+        let length = content.len() as u64;
+        if length == size {
+            return Ok(Some(content));
+        }
+        let now = self.file.metadata().map_err(|error| fail(&error))?;
+        if !is_unchanged(&self.metadata, &now) || length > most && size > 0 {
+            let message = format!("it has changed from {size} to {length} bytes while it was read");
+            return Err(FileError::new(path, FileErrorKind::Changed, message));
+        }
+        if length > most {
+            self.size = None;
+            (&self.file).rewind().map_err(|error| fail(&error))?;
+            return Ok(None);
+        }
+        self.size = Some(length);
+        Ok(Some(content))
     }
 }
 
@@ -69,7 +97,8 @@ fn examine(path: &Path, fd: OwnedFd, stream: bool) -> Result<Opened, FileError> 
         let message = format!("'{}' is not a regular file.", path.display());
         return Err(FileError::new(path, FileErrorKind::NotRegular, message));
     }
-    Ok(Opened { file, metadata, stream })
+    let size = (!stream).then_some(metadata.len());
+    Ok(Opened { file, metadata, size })
 }
 
 /// Opens what lies below a directory. Links may lead about within it, where the kernel can see to that.
@@ -164,6 +193,6 @@ mod tests {
         ] {
             assert_eq!(any(path).unwrap_err().kind, kind, "{}", path.display());
         }
-        assert!(any(Path::new("/dev/null")).unwrap().stream);
+        assert!(any(Path::new("/dev/null")).unwrap().size().is_none());
     }
 }

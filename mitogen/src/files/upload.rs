@@ -23,7 +23,7 @@ use crate::shared::Shared;
 use bytes::Bytes;
 use mitogen_fileservice::JobId;
 use mitogen_wire::{ContextId, Handle, Value};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -74,15 +74,8 @@ pub(super) async fn one(
 /// Opens a file; the content of a small one is read at once.
 fn open_source(path: &Path) -> Result<(Opened, Option<Bytes>), FileError> {
     let mut opened = open::any(path)?;
-    let Some(size) = opened.size().filter(|&size| size <= INLINE) else { return Ok((opened, None)) };
-    let mut content = Vec::with_capacity(size as usize + 1);
-    let read = (&mut opened.file).take(size + 1).read_to_end(&mut content);
-    read.map_err(|error| FileError::io(path, &error))?;
-    if content.len() as u64 != size {
-        let message = format!("it has changed from {size} to {} bytes while it was read", content.len());
-        return Err(FileError::new(path, super::FileErrorKind::Changed, message));
-    }
-    Ok((opened, Some(Bytes::from(content))))
+    let content = opened.read_short(path, INLINE)?;
+    Ok((opened, content.map(Bytes::from)))
 }
 
 pub(super) fn describe(
@@ -93,7 +86,7 @@ pub(super) fn describe(
 ) -> Vec<(&'static str, Value)> {
     let metadata = &opened.metadata;
     let number = |number: Option<i64>| number.map_or(Value::None, Value::Int);
-    let kept = options.preserve && !opened.stream;
+    let kept = options.preserve && metadata.is_file();
     let mode = options.mode.or(kept.then_some(metadata.mode()));
     let name =
         local.file_name().map_or(Value::None, |name| Value::Bytes(Bytes::copy_from_slice(name.as_bytes())));
