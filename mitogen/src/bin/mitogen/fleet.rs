@@ -89,7 +89,7 @@ enum Cut {
 impl Fleet {
     /// Works through all targets and shows what comes of them; then everything is shut down. Gives the exit status.
     pub(crate) async fn run(mut self, mut report: Report) -> u8 {
-        let total = self.places.len();
+        let (total, start) = (self.places.len(), Instant::now());
         let mut remote_status = None;
         let (_, nothing) = mpsc::unbounded_channel();
         let breakage = std::mem::replace(&mut self.breakage, nothing);
@@ -98,9 +98,11 @@ impl Fleet {
         let status = match &cut {
             None => None,
             Some(Cut::Interrupted) => {
+                let done = report.arrived();
+                let targets: Vec<String> = self.places.iter().map(|place| place.target.to_string()).collect();
                 // What is there is not withheld.
-                let _ = report.finish();
-                self.console.error(&format!("interrupted: {} of {total} targets done", report.arrived()));
+                let _ = report.cut(&targets, start.elapsed());
+                self.console.error(&format!("interrupted: {done} of {total} targets done"));
                 Some(exit::INTERRUPTED)
             }
             // Whoever read the results has seen enough.

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    time::Duration,
 };
 
 /// Takes the outcomes as they arrive and shows them.
@@ -27,7 +28,8 @@ pub(crate) struct Report {
     waiting: BTreeMap<usize, Outcome>,
     /// What failed so far.
     failures: Vec<Kind>,
-    arrived: usize,
+    /// Which outcomes have arrived.
+    arrived: BTreeSet<usize>,
     finished: bool,
 }
 
@@ -42,7 +44,7 @@ impl Report {
             tree: Vec::new(),
             waiting: BTreeMap::new(),
             failures: Vec::new(),
-            arrived: 0,
+            arrived: BTreeSet::new(),
             finished: false,
         }
     }
@@ -54,7 +56,25 @@ impl Report {
 
     /// How many outcomes have arrived.
     pub(crate) fn arrived(&self) -> usize {
-        self.arrived
+        self.arrived.len()
+    }
+
+    /// The run ended before some of its targets were done: what is there is shown, and programs are told of the
+    /// others too. `targets` are all of them, in their order.
+    ///
+    /// # Errors
+    /// Whatever stdout says.
+    pub(crate) fn cut(&mut self, targets: &[String], elapsed: Duration) -> io::Result<()> {
+        if self.form != Form::Text {
+            for (index, target) in targets.iter().enumerate() {
+                if !self.arrived.contains(&index) {
+                    let failure = Failure::new(Kind::Call, "interrupted before it was done".to_owned());
+                    let (target, failure) = (target.clone(), Some(failure));
+                    self.add(index, Outcome { target, answer: None, failure, elapsed })?;
+                }
+            }
+        }
+        self.finish()
     }
 
     /// What failed so far.
@@ -67,7 +87,7 @@ impl Report {
     /// # Errors
     /// Whatever stdout says.
     pub(crate) fn add(&mut self, index: usize, outcome: Outcome) -> io::Result<()> {
-        self.arrived += 1;
+        self.arrived.insert(index);
         self.failures.extend(outcome.failure.as_ref().map(|failure| failure.kind));
         if self.form == Form::Jsonl {
             return self.console.result(format!("{}\n", outcome.json()).as_bytes());
@@ -86,7 +106,7 @@ impl Report {
                 self.show(&[outcome])?;
             }
         }
-        if self.arrived == self.total { self.finish() } else { Ok(()) }
+        if self.arrived.len() == self.total { self.finish() } else { Ok(()) }
     }
 
     /// Shows what is still waiting: all that there will be has arrived. Once.
