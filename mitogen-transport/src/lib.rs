@@ -26,6 +26,7 @@ mod process;
 mod pty;
 pub mod quote;
 mod spawn;
+mod standard;
 mod tool;
 
 pub use connect::{Connected, connect, connect_observed};
@@ -41,4 +42,5 @@ pub use method::{
 pub use mitogen_bootstrap::handshake::{Exit, Phase, SeenLine};
 pub use mitogen_bootstrap::plan::{BootPlan, FailureKind, Secret, SecretName, Source};
 pub use process::Process;
+pub use standard::was_closed;
 pub use tool::{ToolLine, ToolLines};

@@ -100,7 +100,7 @@ pub use mitogen_router::Access;
 pub use mitogen_transport::{
     Buildah, ConnectError, Credential, Custom, Doas, Docker, FailureKind, HostKeys, Incus, Jail, Kubectl,
     ListenError, Local, Lxc, Lxd, Method, OptionError, OptionValue, Phase, Podman, Question, SecretName,
-    Setns, Ssh, Su, Sudo,
+    Setns, Ssh, Su, Sudo, was_closed,
 };
 pub use mitogen_wire::body::Dead;
 pub use mitogen_wire::{BigInt, ContextId, FrameError, Handle, Secret, Value, from_value, to_value};

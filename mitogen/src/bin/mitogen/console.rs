@@ -89,6 +89,9 @@ impl Console {
     /// # Errors
     /// Whatever stdout says; `BrokenPipe` when its reader has gone.
     pub(crate) fn result(&self, bytes: &[u8]) -> io::Result<()> {
+        if !bytes.is_empty() {
+            check_stdout()?;
+        }
         let shared = self.lock();
         wipe(&shared);
         let mut stdout = io::stdout().lock();
@@ -130,6 +133,15 @@ impl Console {
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// # Errors
+/// Standard output was closed when we were started (`>&-`): what is written there is lost.
+pub(crate) fn check_stdout() -> io::Result<()> {
+    match mitogen::was_closed(1) {
+        true => Err(io::Error::other("standard output is closed")),
+        false => Ok(()),
     }
 }
 

@@ -3,7 +3,10 @@
 //! A reader of ours that is slow (`mitogen exec ... | less`) holds the remote commands up, and neither the links nor
 //! Ctrl-C: what may block is written on threads of its own, and not under the console's lock.
 
-use crate::{console::Console, report::prefixed};
+use crate::{
+    console::{Console, check_stdout},
+    report::prefixed,
+};
 use mitogen::Printed;
 use std::{
     fs::File,
@@ -120,7 +123,7 @@ impl Lines {
         let written = tokio::task::spawn_blocking(move || match (at, [&shared.out, &shared.err][at]) {
             (_, Place::File(file)) => {
                 let mut file = file;
-                file.write_all(&bytes)
+                if at == 0 { check_stdout() } else { Ok(()) }.and_then(|()| file.write_all(&bytes))
             }
             (0, Place::Terminal) => shared.console.result(&bytes),
             (_, Place::Terminal) => {

@@ -4,7 +4,12 @@ use super::{
     Gave, Work,
     transfer::{FILES, Moved, Transfers, within},
 };
-use crate::{cli::GetArgs, console::Console, outcome::Answer, target::Target};
+use crate::{
+    cli::GetArgs,
+    console::{Console, check_stdout},
+    outcome::Answer,
+    target::Target,
+};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mitogen::{Context, Error, files::Entry};
 use std::{
@@ -27,7 +32,7 @@ pub(crate) struct Get {
 /// The work that the arguments ask for.
 ///
 /// # Errors
-/// A target is given twice: both would get the same place here.
+/// A target is given twice: both would get the same place here. Or that place is closed.
 pub(crate) fn work(
     args: GetArgs,
     timeout: Option<Duration>,
@@ -37,6 +42,9 @@ pub(crate) fn work(
     let mut seen = BTreeSet::new();
     if let Some(twice) = targets.iter().find(|target| !seen.insert(*target)) {
         return Err(format!("{twice} is given twice, and both would get the same place here"));
+    }
+    if args.local == Path::new("/dev/stdout") {
+        check_stdout().map_err(|error| error.to_string())?;
     }
     let transfers = Transfers::new(&args.transfer, timeout, targets.len(), console);
     Ok(Work::Get(Arc::new(Get { source: args.remote, target: args.local, transfers })))

@@ -37,6 +37,9 @@ pub(crate) fn work(
 ) -> Result<Work, String> {
     let mut sources = Vec::new();
     for source in &args.local {
+        if source == Path::new("/dev/stdin") && mitogen::was_closed(0) {
+            return Err("/dev/stdin: standard input is closed".to_owned());
+        }
         if source.symlink_metadata().is_ok() {
             sources.push(source.clone());
             continue;
