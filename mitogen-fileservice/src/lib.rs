@@ -24,7 +24,7 @@ mod window;
 
 pub use download::{Download, DownloadError};
 pub use registry::{Permit, Registry, RegistryError};
-pub use server::FileServer;
+pub use server::{FileServer, PATIENCE};
 pub use terms::{BadAck, Busy, Ended, JobId, Limits, Output, Read};
 pub use window::{Bounds, Credit, Sizing, Window};
 

@@ -12,6 +12,9 @@ use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// How many times as long a receiver may be silent while others behind the same link are heard.
+pub const PATIENCE: u32 = 3;
+
 /// The scheduler of all transfers from one context.
 #[derive(Debug)]
 pub struct FileServer {
@@ -40,6 +43,8 @@ struct Stream {
     head: Head,
     /// When something was last acknowledged, or sent where nothing was on its way.
     heard: Duration,
+    /// It was given up on, and nothing was acknowledged since.
+    silent: bool,
 }
 
 /// What the stream does for the first of its queue.
@@ -66,11 +71,23 @@ struct Peer {
     /// What may still be acknowledged of transfers that were given up.
     excused: usize,
     jobs: usize,
+    /// When it last acknowledged something, or was sent something while nothing was on its way to it.
+    heard: Duration,
+    /// It was given up on, and has acknowledged nothing since.
+    silent: bool,
 }
 
 impl Peer {
     fn new(stream: ContextId) -> Peer {
-        Peer { stream, flights: VecDeque::new(), owed: 0, excused: 0, jobs: 0 }
+        Peer {
+            stream,
+            flights: VecDeque::new(),
+            owed: 0,
+            excused: 0,
+            jobs: 0,
+            heard: Duration::ZERO,
+            silent: false,
+        }
     }
 
     fn acked(&mut self, mut bytes: usize) {
@@ -137,6 +154,7 @@ impl FileServer {
                 queue: VecDeque::new(),
                 head: Head::Fresh,
                 heard: Duration::ZERO,
+                silent: false,
             })
             .queue
             .push_back(job);
@@ -199,6 +217,9 @@ impl FileServer {
             Read::Sent(_) => {
                 let receiver = self.jobs[&job].receiver;
                 if let Some(peer) = self.peers.get_mut(&receiver) {
+                    if peer.owed == 0 {
+                        peer.heard = now;
+                    }
                     peer.owed += bytes;
                     match peer.flights.back_mut() {
                         Some((last, more)) if *last == job => *more += bytes,
@@ -225,10 +246,16 @@ impl FileServer {
         let excused = peer.excused.min(bytes - accepted);
         peer.excused -= excused;
         let too_much = bytes > accepted + excused;
+        let lives = accepted + excused > 0;
+        if lives {
+            peer.heard = now;
+            peer.silent = false;
+        }
         self.forget_peer(who);
         if let Some(state) = self.streams.get_mut(&stream) {
-            if accepted > 0 {
+            if lives {
                 state.heard = now;
+                state.silent = false;
             }
             state.window.handle_acked(now, accepted);
         }
@@ -261,31 +288,69 @@ impl FileServer {
         self.serve(stream);
     }
 
-    /// Time has passed.
+    /// Time has passed. Receivers that have acknowledged nothing for too long are given up: what was sent to them, and
+    /// the transfer that is under way. Who then remains silent is given up with all that is queued for it.
+    ///
+    /// Where others behind the same link are heard meanwhile, the bytes may stand in a queue behind theirs: then it
+    /// takes [`PATIENCE`] times as long.
     pub fn handle_time(&mut self, now: Duration) {
         let stall = self.limits.stall;
-        let stalled =
-            |stream: &Stream| stream.window.in_flight() > 0 && now.saturating_sub(stream.heard) >= stall;
-        let names: Vec<ContextId> =
-            self.streams.iter().filter(|(_, stream)| stalled(stream)).map(|(&name, _)| name).collect();
+        let names: Vec<ContextId> = self.streams.keys().copied().collect();
         for name in names {
             let Some(stream) = self.streams.get_mut(&name) else { continue };
-            stream.window.forgive(usize::MAX);
-            let head = stream.queue.front().copied();
-            let receiver = head.and_then(|job| self.jobs.get(&job)).map(|job| job.receiver);
-            let mut guilty = false;
-            for (who, peer) in &mut self.peers {
-                if peer.stream == name && peer.owed > 0 {
-                    peer.excused += peer.owed;
-                    peer.owed = 0;
-                    peer.flights.clear();
-                    guilty |= Some(*who) == receiver;
+            let all = stream.window.in_flight() > 0 && now.saturating_sub(stream.heard) >= stall;
+            let again = all && std::mem::replace(&mut stream.silent, true);
+            let late = |peer: &Peer| {
+                let owes = peer.stream == name && peer.owed > 0;
+                owes && (all || now.saturating_sub(peer.heard) >= stall.saturating_mul(PATIENCE))
+            };
+            let late: Vec<ContextId> =
+                self.peers.iter().filter(|(_, peer)| late(peer)).map(|(&who, _)| who).collect();
+            for who in late {
+                self.give_up(who);
+            }
+            if all {
+                // Whatever else was on its way.
+                if let Some(stream) = self.streams.get_mut(&name) {
+                    stream.window.forgive(usize::MAX);
+                    stream.heard = now;
                 }
             }
-            if let Some(job) = head.filter(|_| guilty) {
-                self.end(job, Ended::Stalled);
+            if again {
+                self.end_all(|job| job.stream == name, Ended::Stalled);
             }
             self.serve(name);
+        }
+    }
+
+    /// The link itself has taken nothing for too long: nobody behind it gets anything.
+    pub fn handle_blocked(&mut self, stream: ContextId) {
+        let owing = self.peers.iter().filter(|(_, peer)| peer.stream == stream && peer.owed > 0);
+        for who in owing.map(|(&who, _)| who).collect::<Vec<_>>() {
+            self.give_up(who);
+        }
+        self.end_all(|job| job.stream == stream, Ended::Stalled);
+    }
+
+    /// Nothing that was sent to a receiver is waited for any more.
+    fn give_up(&mut self, who: ContextId) {
+        let Some(peer) = self.peers.get_mut(&who) else { return };
+        let (stream, owed) = (peer.stream, peer.owed);
+        peer.excused += owed;
+        peer.owed = 0;
+        let again = std::mem::replace(&mut peer.silent, true);
+        let flights = std::mem::take(&mut peer.flights);
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.window.forgive(owed);
+        }
+        for (job, _) in flights {
+            match self.jobs.contains_key(&job) {
+                true => self.end(job, Ended::Stalled),
+                false => self.outputs.push_back(Output::Unacknowledged { job }),
+            }
+        }
+        if again {
+            self.end_all(|job| job.receiver == who, Ended::Stalled);
         }
     }
 
@@ -301,7 +366,26 @@ impl FileServer {
     /// When [`FileServer::handle_time`] may have something to do.
     pub fn deadline(&self) -> Option<Duration> {
         let waiting = self.streams.values().filter(|stream| stream.window.in_flight() > 0);
-        waiting.map(|stream| stream.heard.saturating_add(self.limits.stall)).min()
+        let streams = waiting.map(|stream| stream.heard.saturating_add(self.limits.stall));
+        let owing = self.peers.values().filter(|peer| peer.owed > 0);
+        let patience = self.limits.stall.saturating_mul(PATIENCE);
+        streams.chain(owing.map(|peer| peer.heard.saturating_add(patience))).min()
+    }
+
+    /// Whether something that was sent of a transfer is on its way, be it over or not.
+    pub fn is_owed(&self, job: JobId) -> bool {
+        self.peers.values().any(|peer| peer.flights.iter().any(|flight| flight.0 == job))
+    }
+
+    /// The streams that have something to send or are about to send it.
+    pub fn busy(&self) -> impl Iterator<Item = ContextId> {
+        let busy = self.streams.iter().filter(|(_, stream)| !stream.queue.is_empty());
+        busy.map(|(&name, _)| name)
+    }
+
+    /// Whether nothing is queued, and nothing on its way.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.streams.values().all(|stream| stream.window.in_flight() == 0)
     }
 
     /// How many transfers are queued or under way.
@@ -369,6 +453,8 @@ impl FileServer {
                 Head::Reading | Head::Orphaned => Head::Orphaned,
                 Head::Fresh | Head::Opening | Head::Open => Head::Fresh,
             };
+        } else if stream.queue.back() == Some(&id) {
+            stream.queue.pop_back();
         } else {
             stream.queue.retain(|other| *other != id);
         }

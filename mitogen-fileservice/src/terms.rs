@@ -62,7 +62,14 @@ pub enum Output {
         /// How much.
         credit: Credit,
     },
-    /// The transfer is over: tell the receiver, and let the source go. Nothing more is said about it.
+    /// All of it was sent, and [`Output::End`] said so; now its receiver has stopped acknowledging what is still on
+    /// its way. Nothing more is said about it.
+    Unacknowledged {
+        /// Which transfer.
+        job: JobId,
+    },
+    /// The transfer is over: tell the receiver, and let the source go. Nothing more is said about it, unless it is
+    /// [`Output::Unacknowledged`].
     End {
         /// Which transfer.
         job: JobId,

@@ -31,6 +31,7 @@ struct Job {
     announced: bool,
     begun: bool,
     ended: Option<Ended>,
+    unacknowledged: bool,
 }
 
 struct World {
@@ -112,6 +113,7 @@ impl World {
                     announced: false,
                     begun: false,
                     ended: None,
+                    unacknowledged: false,
                 };
                 self.jobs.insert(id, job);
             }
@@ -185,7 +187,8 @@ impl World {
                 self.server.handle_acked(self.now, receiver, usize::MAX).is_err(),
                 "too much was heard"
             ),
-            5 => {
+            5 => self.server.handle_blocked(stream),
+            6 => {
                 let ids: Vec<JobId> = self.jobs.keys().copied().collect();
                 if !ids.is_empty() {
                     self.server.cancel(ids[self.dice.roll(ids.len() as u64) as usize]);
@@ -228,6 +231,11 @@ impl World {
                         assert_eq!(job.sent, job.size, "all of it was sent");
                     }
                     job.ended = Some(how);
+                }
+                Output::Unacknowledged { job: id } => {
+                    let job = self.jobs.get_mut(&id).expect("a known transfer");
+                    assert_eq!(job.ended, Some(Ended::Sent));
+                    assert!(!std::mem::replace(&mut job.unacknowledged, true), "it is said once");
                 }
             }
         }

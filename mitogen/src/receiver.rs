@@ -4,8 +4,8 @@ use crate::credit::{self, Ledger};
 use crate::error::Error;
 use crate::sender::{Address, Sender, encode};
 use crate::shared::Shared;
-use mitogen_router::Access;
 use mitogen_router::credit::credit_handle;
+use mitogen_router::{Access, Mailbox};
 use mitogen_wire::body::{CallError, CallResult, Dead};
 use mitogen_wire::{ContextId, Encoding, Handle, Message, ReplyTo, Value};
 use serde::Serialize;
@@ -80,10 +80,20 @@ impl Receiver {
         handle: Option<Handle>,
         access: Access,
     ) -> Result<Receiver, Error> {
+        Receiver::open_as(shared, handle, Mailbox::open_to(access))
+    }
+
+    /// For what one context sends, and nobody else. It ends with that context.
+    pub(crate) fn open_for(shared: &Arc<Shared>, respondent: ContextId) -> Result<Receiver, Error> {
+        let mailbox = Mailbox::open_to(Access::Anyone);
+        Receiver::open_as(shared, None, Mailbox { respondent: Some(respondent), ..mailbox })
+    }
+
+    fn open_as(shared: &Arc<Shared>, handle: Option<Handle>, mailbox: Mailbox) -> Result<Receiver, Error> {
         let (sender, messages) = mpsc::unbounded_channel();
         let level = Arc::new(Level::default());
         let queue = Queue { messages: sender, level: Arc::clone(&level) };
-        let handle = shared.open(handle, access, queue)?;
+        let handle = shared.open(handle, mailbox, queue)?;
         Ok(Receiver { shared: Arc::clone(shared), handle, messages, level })
     }
 

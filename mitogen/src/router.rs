@@ -201,6 +201,14 @@ impl RouterBuilder {
         self
     }
 
+    /// How long the other side of a transfer of a file may be silent while something is awaited of it: bytes, or that
+    /// it acknowledges some (default 60 s). Then the transfer ends with [`FileErrorKind::Stalled`](crate::FileErrorKind).
+    #[must_use]
+    pub fn file_patience(mut self, after: Duration) -> RouterBuilder {
+        self.settings.file_patience = after;
+        self
+    }
+
     /// How long [`Context::shutdown`] lets a context end by itself (default 5 s). SIGTERM follows,
     /// and one second after that SIGKILL.
     #[must_use]
@@ -321,6 +329,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(30),
             unidirectional: false,
             file_window: Sizing::default(),
+            file_patience: Duration::from_secs(60),
             modules: ModuleSettings::default(),
         }
     }

@@ -23,7 +23,7 @@ use crate::stats::LinkStats;
 use crate::upstream::{Agent, Package};
 use bytes::Bytes;
 use mitogen_importer::Dialect;
-use mitogen_router::{Access, Config};
+use mitogen_router::{Access, Config, Mailbox};
 use mitogen_wire::body::{Dead, LoadModule};
 use mitogen_wire::{ContextId, Encoding, Handle, Message};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) unidirectional: bool,
     pub(crate) file_window: files::Sizing,
+    pub(crate) file_patience: Duration,
     pub(crate) modules: ModuleSettings,
 }
 
@@ -73,9 +74,9 @@ impl Shared {
             let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{name:?}: {error}"));
             return Err(Error::Local { what: "serve modules", source });
         }
-        let files = Arc::new(files::Server::new(settings.file_window));
+        let files = Arc::new(files::Server::new(settings.file_window, settings.file_patience));
         let mut hub = Hub::new(config);
-        let acks = hub.open(None, Access::Anyone, Waiter::Acks)?;
+        let acks = hub.open(None, Mailbox::open_to(Access::Anyone), Waiter::Acks)?;
         let shared = Arc::new_cyclic(|shared| Shared {
             library: Library::new(settings.modules.clone(), std::sync::Weak::clone(shared)),
             settings,
@@ -185,8 +186,13 @@ impl Shared {
     }
 
     /// Opens a receiver: at this handle, or at one of its own.
-    pub(crate) fn open(&self, handle: Option<Handle>, access: Access, queue: Queue) -> Result<Handle, Error> {
-        self.apply(|hub| hub.open(handle, access, Waiter::Queue(queue)))
+    pub(crate) fn open(
+        &self,
+        handle: Option<Handle>,
+        mailbox: Mailbox,
+        queue: Queue,
+    ) -> Result<Handle, Error> {
+        self.apply(|hub| hub.open(handle, mailbox, Waiter::Queue(queue)))
     }
 
     /// Nobody waits at this handle any more.

@@ -6,9 +6,6 @@ from mitogen.landing import Refused
 from mitogen.transfer import Conversation, acknowledge
 from mitogen.window import HOLE_COST, NUMBERS
 
-# Seconds without a sign of life of a receiver: he is dropped before the sender loses patience with us.
-STALL = 30
-
 
 class Output(object):
     """A receiver behind a relay."""
@@ -41,6 +38,8 @@ class Relay(Conversation):
         self.gone = self.came = self.told = 0
         self.lost = []
         Conversation.__init__(self, None, True)
+        # Seconds without a sign of life of a receiver: he is dropped before the sender loses patience with us.
+        self.patience = options.get('patience') or 30
         outputs = options['receivers']
         window = max(1, NUMBERS[2] // len(outputs))
         self.outputs = [Output(self, who, handle, window) for who, handle in outputs]
@@ -51,7 +50,7 @@ class Relay(Conversation):
         try:
             while self.outputs and not (self.ended and not self.buffer and not [1 for output in self.outputs if output.in_flight]):
                 try:
-                    item = self.latch.get(1)
+                    item = self.latch.get(min(1, self.patience / 4.))
                 except messages.TimeoutError:
                     item = None
                 if item is None:
@@ -109,13 +108,13 @@ class Relay(Conversation):
         self.outputs.remove(output)
         core.router.del_handler(output.handle)
         core.router.route(Message.dead(why, dst_id=output.who, handle=output.target))
-        self.lost.append((output.who, to_text(why)))
+        self.lost.append((output.who, output.target, to_text(why)))
 
     def drop_stalled(self):
         now = clock()
         for output in self.outputs[:]:
-            if output.in_flight and now - output.heard > STALL:
-                self.drop(output, 'nothing was acknowledged within %d seconds' % STALL)
+            if output.in_flight and now - output.heard > self.patience:
+                self.drop(output, 'nothing was acknowledged within %g s' % self.patience)
 
     def tidy(self):
         """Lets go of what all have, and says so upward."""

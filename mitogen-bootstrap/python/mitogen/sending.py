@@ -9,8 +9,6 @@ from mitogen.landing import Refused, digest_of, sha256
 from mitogen.transfer import Conversation, feed_zeros, guard
 from mitogen.window import CHUNK, HOLE_COST, Window
 
-# Seconds without a sign of life of a receiver.
-STALL = 60
 SEEK_DATA = 3
 SEEK_HOLE = 4
 
@@ -45,6 +43,8 @@ class Outgoing(Conversation):
     def start(self, options):
         self.target = options['handle']
         self.window = Window(options.get('window'))
+        # Seconds without a sign of life of the receiver.
+        self.patience = options.get('patience') or 60
         self.deflate = None
         if options.get('compress'):
             self.deflate = zlib.compressobj(1)
@@ -122,9 +122,9 @@ class Outgoing(Conversation):
         window = self.window
         while not window.is_open() or not self.latch.empty():
             try:
-                msg = self.latch.get(STALL)
+                msg = self.latch.get(self.patience)
             except messages.TimeoutError:
-                raise Refused('stalled', 'nothing was acknowledged within %d seconds' % STALL)
+                raise Refused('stalled', 'nothing was acknowledged within %g s' % self.patience)
             if msg.is_dead:
                 raise Refused('cut', msg.data)
             if not window.handle_acked(int(msg.data)):

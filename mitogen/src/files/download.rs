@@ -15,6 +15,7 @@ use super::error::{FileError, FileErrorKind};
 use super::landing::{Landing, Plan};
 use super::options::{TransferOptions, Transferred};
 use super::request::{Begun, ask, check_route, path_value, prepare, unexpected};
+use super::server::Side;
 use super::upload::local_error;
 use crate::context::Context;
 use crate::error::Error;
@@ -22,16 +23,13 @@ use crate::receiver::Receiver;
 use crate::shared::Shared;
 use flate2::{Decompress, FlushDecompress, Status};
 use mitogen_fileservice::{CHUNK, Download, HOLE_COST};
-use mitogen_router::Access;
 use mitogen_wire::body::CallResult;
 use mitogen_wire::{ContextId, Encoding, Message, ReplyTo, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// Without anything from the sender for this long it is given up.
-const STALL: Duration = Duration::from_secs(60);
 
 pub(super) async fn one(
     context: &Context,
@@ -41,7 +39,7 @@ pub(super) async fn one(
 ) -> Result<Transferred, Error> {
     check_route(context)?;
     prepare(context).await?;
-    let _open = Arc::clone(&context.shared.files().gate).acquire_owned().await;
+    let _open = context.shared.files().room(context.id()).await?;
     let get = vec![("path", path_value(remote)), ("inline", Value::Int(INLINE as i64))];
     // How much it will carry is not known yet.
     let answer = ask_together(context, remote, "get", get, INLINE as usize).await?;
@@ -65,12 +63,14 @@ pub(super) async fn one(
     let landing = tokio::task::spawn_blocking(move || Landing::new(plan));
     let landing = landing.await.map_err(|error| local_error(&shown, error))??;
     // What it is sent to is closed when this future is dropped, and with it the writer ends.
-    let receiver = Receiver::open(&context.shared, None, Access::Anyone)?;
+    let receiver = Receiver::open_for(&context.shared, context.id())?;
+    let patience = context.shared.settings.file_patience;
     let mut send = vec![
         ("id", Value::Int(i64::from(begun.id.0))),
         ("handle", Value::Int(i64::from(receiver.handle().0))),
         ("compress", Value::Bool(options.compress)),
         ("verify", Value::Bool(options.verify)),
+        ("patience", Value::Float(patience.as_secs_f64())),
     ];
     if let (1.., Some(digest)) = (landing.have, &landing.digest) {
         send.push(("there", Value::Int(landing.have as i64)));
@@ -95,7 +95,7 @@ pub(super) async fn one(
     let writer =
         if options.verify { Writer { download: writer.download.hashed(), ..writer } } else { writer };
     let (forward, incoming) = tokio::sync::mpsc::channel(CHANNEL);
-    let feed = feed(receiver, forward);
+    let feed = feed(receiver, forward, context.shared.files().side(context.id()), patience);
     tokio::pin!(feed);
     tokio::task::spawn_blocking(move || drop(done.send(writer.run(incoming))));
     let answer = tokio::select! {
@@ -112,7 +112,7 @@ pub(super) async fn one(
             stalled = &mut feed => match stalled {
                 Ok(()) => return result_of(&mut written, begun).await,
                 Err(()) => {
-                    let message = format!("nothing came within {} s", STALL.as_secs());
+                    let message = format!("nothing came within {} s", patience.as_secs_f64());
                     let error = FileError::new(remote, FileErrorKind::Stalled, message);
                     return Err(error.at(context.info.label()).into());
                 }
@@ -141,17 +141,30 @@ async fn result_of(written: &mut oneshot::Receiver<Written>, begun: Begun) -> Re
     Ok(Transferred { bytes, path, resumed })
 }
 
-/// Hands messages to the writer. `Ok` when that wants no more.
-async fn feed(mut receiver: Receiver, forward: tokio::sync::mpsc::Sender<Message>) -> Result<(), ()> {
+/// Hands messages to the writer. `Ok` when that wants no more; an error when nothing came for too long, not even of
+/// other files, behind which this one may have to wait.
+async fn feed(
+    mut receiver: Receiver,
+    forward: tokio::sync::mpsc::Sender<Message>,
+    side: Arc<Side>,
+    patience: Duration,
+) -> Result<(), ()> {
+    let mut seen = side.came.load(Ordering::Relaxed);
     loop {
-        match tokio::time::timeout(STALL, receiver.next()).await {
+        match tokio::time::timeout(patience, receiver.next()).await {
             Ok(Ok(incoming)) => {
+                side.came.fetch_add(1, Ordering::Relaxed);
                 if forward.send(incoming.into_parts().1).await.is_err() {
                     return Ok(());
                 }
             }
             Ok(Err(_)) => return Ok(()),
-            Err(_) => return Err(()),
+            Err(_) => {
+                let now = side.came.load(Ordering::Relaxed);
+                if std::mem::replace(&mut seen, now) == now {
+                    return Err(());
+                }
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One file to many contexts: where their ways part, a context passes it on.
 
 use super::INLINE;
-use super::error::FileError;
+use super::error::{FileError, FileErrorKind};
 use super::open::{self, Opened};
 use super::options::{TransferOptions, Transferred};
 use super::request::{Begun, ask, check_route, prepare, unexpected};
@@ -10,6 +10,8 @@ use super::upload::{Receiver, Sending, describe, form, local_error, one};
 use crate::context::Context;
 use crate::error::Error;
 use crate::shared::Shared;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use mitogen_wire::{ContextId, Handle, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,13 +114,13 @@ async fn send_down(
 ) -> Vec<(usize, Result<Transferred, Error>)> {
     let handles: BTreeMap<usize, (ContextId, Handle)> =
         receivers.iter().map(|(at, receiver)| (*at, (receiver.context.id(), receiver.begun.id))).collect();
-    let mut relays = Vec::new();
+    let mut relays = Relays::new(shared);
     let begun = async {
-        let outputs = outputs(shared, stream, &node, &handles, &mut relays).await?;
-        let [output] = outputs[..] else { return Err(unexpected("a relay has no single way in")) };
+        let outputs = relays.outputs(stream, &node, &handles).await?;
+        let [output] = &outputs[..] else { return Err(unexpected("a relay has no single way in")) };
         let opened = open_again(local).await?;
         let how = How { offset: 0, compress: options.compress, digest: options.verify, holes: true };
-        Sending::begin(shared, stream, output, local.to_owned(), opened, how, options)
+        Sending::begin(shared, stream, output.place, local.to_owned(), opened, how, options)
     }
     .await;
     let mut sending = match begun {
@@ -127,7 +129,7 @@ async fn send_down(
             // One error, for all of them alike.
             let text = error.to_string();
             let each = |(at, receiver): (usize, Receiver)| {
-                let kind = super::FileErrorKind::Cut;
+                let kind = FileErrorKind::Cut;
                 let error = FileError::new(local, kind, text.clone()).at(receiver.context.info.label());
                 (at, Err(Error::from(error)))
             };
@@ -135,12 +137,16 @@ async fn send_down(
         }
     };
     let (tell, failed) = tokio::sync::watch::channel(None::<FileError>);
+    // Those that a relay has lost need not answer any more.
+    let (lose, lost) = tokio::sync::watch::channel(BTreeMap::<usize, String>::new());
     let all = receivers.into_iter().map(|(at, mut receiver)| {
-        let mut failed = failed.clone();
+        let (mut failed, mut lost) = (failed.clone(), lost.clone());
         async move {
             let result = tokio::select! {
+                biased;
                 answer = receiver.wait.answer() => receiver.judge(answer),
                 error = cause(&mut failed) => Err(error.into()),
+                why = loss(&mut lost, at) => Err(FileError::new(local, FileErrorKind::Stalled, why).into()),
             };
             (at, result)
         }
@@ -150,13 +156,8 @@ async fn send_down(
     loop {
         tokio::select! {
             results = &mut all => return results,
-            ours = &mut sending.done, if tell.borrow().is_none() => {
-                if let Ok(Err(error)) = ours {
-                    tell.send_replace(Some(error));
-                    continue;
-                }
-                return all.await;
-            }
+            error = sending.fault() => drop(tell.send_replace(Some(error))),
+            more = relays.lost() => lose.send_modify(|lost| lost.extend(more)),
         }
     }
 }
@@ -169,37 +170,91 @@ async fn cause(failed: &mut tokio::sync::watch::Receiver<Option<FileError>>) -> 
     }
 }
 
-/// The places to send to, as they become known.
-type Outputs<'a> =
-    std::pin::Pin<Box<dyn Future<Output = Result<Vec<(ContextId, Handle)>, Error>> + Send + 'a>>;
-
-/// Where what is for a node and all below it must be sent: one place, or a few.
-fn outputs<'a>(
-    shared: &'a Arc<Shared>,
-    id: ContextId,
-    node: &'a Node,
-    handles: &'a BTreeMap<usize, (ContextId, Handle)>,
-    relays: &'a mut Vec<Begun>,
-) -> Outputs<'a> {
-    Box::pin(async move {
-        let mut outs: Vec<(ContextId, Handle)> =
-            node.here.iter().filter_map(|at| handles.get(at).copied()).collect();
-        for (below, node) in &node.below {
-            outs.extend(outputs(shared, *below, node, handles, relays).await?);
-        }
-        if outs.len() < 2 {
-            return Ok(outs);
-        }
-        let context = shared.context(id).ok_or(Error::Closed)?;
-        prepare(&context).await?;
-        let pairs = outs.iter().map(|(context, handle)| {
-            Value::Tuple(vec![Value::Int(i64::from(context.0)), Value::Int(i64::from(handle.0))])
-        });
-        let options = vec![("receivers", Value::List(pairs.collect()))];
-        let answer = ask(&context, Path::new("(relay)"), "relay", options)?.answer().await?;
-        let relay = Begun::new(&context, &answer)?;
-        let place = (id, relay.id);
-        relays.push(relay);
-        Ok(vec![place])
-    })
+/// Why a relay has lost a receiver; for ever, if none has.
+async fn loss(lost: &mut tokio::sync::watch::Receiver<BTreeMap<usize, String>>, at: usize) -> String {
+    match lost.wait_for(|lost| lost.contains_key(&at)).await {
+        Ok(lost) => lost.get(&at).cloned().unwrap_or_default(),
+        Err(_) => std::future::pending().await,
+    }
 }
+
+/// A place to send to, and the receivers that get it by that.
+#[derive(Clone)]
+struct Way {
+    place: (ContextId, Handle),
+    receivers: Vec<usize>,
+}
+
+/// The contexts that pass a file on.
+struct Relays<'a> {
+    shared: &'a Arc<Shared>,
+    /// They end with this.
+    begun: Vec<Begun>,
+    /// What becomes of each, and where it sends to.
+    ends: FuturesUnordered<BoxFuture<'a, (Result<Value, Error>, Vec<Way>)>>,
+}
+
+impl<'a> Relays<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Relays<'a> {
+        Relays { shared, begun: Vec::new(), ends: FuturesUnordered::new() }
+    }
+
+    /// Where what is for a node and all below it must be sent: one place, or a few.
+    fn outputs<'b>(
+        &'b mut self,
+        id: ContextId,
+        node: &'b Node,
+        handles: &'b BTreeMap<usize, (ContextId, Handle)>,
+    ) -> BoxFuture<'b, Result<Vec<Way>, Error>> {
+        Box::pin(async move {
+            let here = node.here.iter().filter_map(|at| Some((*at, *handles.get(at)?)));
+            let mut ways: Vec<Way> = here.map(|(at, place)| Way { place, receivers: vec![at] }).collect();
+            for (below, node) in &node.below {
+                ways.extend(self.outputs(*below, node, handles).await?);
+            }
+            if ways.len() < 2 {
+                return Ok(ways);
+            }
+            let context = self.shared.context(id).ok_or(Error::Closed)?;
+            prepare(&context).await?;
+            let pairs = ways.iter().map(|Way { place: (context, handle), .. }| {
+                Value::Tuple(vec![Value::Int(i64::from(context.0)), Value::Int(i64::from(handle.0))])
+            });
+            // It gives up on a receiver before we give up on it.
+            let patience = self.shared.settings.file_patience.as_secs_f64() / 2.0;
+            let options =
+                vec![("receivers", Value::List(pairs.collect())), ("patience", Value::Float(patience))];
+            let answer = ask(&context, Path::new(RELAY), "relay", options)?.answer().await?;
+            let relay = Begun::new(&context, &answer)?;
+            let way = Way {
+                place: (id, relay.id),
+                receivers: ways.iter().flat_map(|way| way.receivers.iter().copied()).collect(),
+            };
+            let handle = Value::Int(i64::from(relay.id.0));
+            let mut end = ask(&context, Path::new(RELAY), "wait", vec![("id", handle)])?;
+            self.ends.push(Box::pin(async move { (end.answer().await, ways) }));
+            self.begun.push(relay);
+            Ok(vec![way])
+        })
+    }
+
+    /// Waits for the receivers that a relay has lost, and why; for ever, if there are no more relays.
+    async fn lost(&mut self) -> BTreeMap<usize, String> {
+        let Some((answer, ways)) = self.ends.next().await else { return std::future::pending().await };
+        let lost = answer.ok().and_then(|answer| answer.get("lost")?.as_slice().map(<[_]>::to_vec));
+        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let mut all = BTreeMap::new();
+        for entry in lost.unwrap_or_default() {
+            let Some([who, handle, why]) = entry.as_slice() else { continue };
+            let place = number(who).zip(number(handle)).map(|(who, handle)| (ContextId(who), Handle(handle)));
+            for way in ways.iter().filter(|way| Some(way.place) == place) {
+                let why = why.as_str().unwrap_or_default();
+                all.extend(way.receivers.iter().map(|&at| (at, why.to_owned())));
+            }
+        }
+        all
+    }
+}
+
+/// In the place of a path, for errors of relays.
+const RELAY: &str = "(relay)";

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | opening what may be opened, reading it ahead | `open`, `source` |
 //! | a file that takes its place when it is whole | `landing` |
-//! | the driver of the scheduler | `server`, `pump` |
+//! | the driver of the scheduler | `server`, `pump`, `clock` |
 //! | this program's side of a transfer | `upload`, `many`, `download`, `request`, `batch` |
 //! | what upstream's children ask for | `service` |
 
 mod batch;
+mod clock;
 mod download;
 mod error;
 mod landing;

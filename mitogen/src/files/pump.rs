@@ -1,15 +1,11 @@
-//! Sends the pieces of files over a link, as credits come, and looks at the clock.
+//! Sends the pieces of files over a link, as credits come.
 
 use super::server::{Input, Server, lock, words_of};
 use super::source::Piece;
 use mitogen_fileservice::{Credit, HOLE_COST, JobId, Read};
 use mitogen_wire::{ContextId, Encoding, Value};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// How often stalled receivers are looked for.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Sends over one stream, piece by piece, as credits come.
 pub(super) async fn pump(
@@ -39,23 +35,6 @@ pub(super) async fn pump(
         let piece = pieces.recv().await;
         let read = server.send(job, piece);
         server.read(stream, job, credit, Some(pieces), read);
-    }
-}
-
-pub(super) async fn look_at_the_clock(server: Weak<Server>) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(server) = server.upgrade() else { return };
-        let now = server.epoch.elapsed();
-        let idle = server.apply(|state| {
-            state.machine.handle_time(now);
-            let idle = state.machine.jobs() == 0;
-            state.watched = !idle;
-            idle
-        });
-        if idle {
-            return;
-        }
     }
 }
 
@@ -108,7 +87,7 @@ impl Server {
         pieces: Option<mpsc::Receiver<Piece>>,
         read: Read,
     ) {
-        let now = self.epoch.elapsed();
+        let now = self.now();
         self.apply(|state| {
             if let (Some(entry), Some(pieces)) = (state.jobs.get_mut(&job), pieces) {
                 entry.input = Input::Reading(pieces);

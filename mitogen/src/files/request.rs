@@ -31,12 +31,13 @@ pub(super) async fn prepare(context: &Context) -> Result<(), Error> {
                       registered, ask its own FileService, or use our agent",
         });
     }
-    let cell = context.shared.files().readiness(context.id());
-    cell.get_or_try_init(|| async {
-        crate::equip::equip_for_files(&context.shared, &context.info)?;
-        context.call::<bool>("mitogen.files.start", ()).await.map(drop)
-    })
-    .await?;
+    let side = context.shared.files().side(context.id());
+    side.ready
+        .get_or_try_init(|| async {
+            crate::equip::equip_for_files(&context.shared, &context.info)?;
+            context.call::<bool>("mitogen.files.start", ()).await.map(drop)
+        })
+        .await?;
     Ok(())
 }
 

@@ -9,10 +9,11 @@
 //! at most one chunk before it.
 
 use super::batch::Batches;
+use super::clock::{Clock, Queues, watch as watch_clock};
 use super::error::{FileError, FileErrorKind};
 use super::open::{self, Opened};
 use super::options::TransferOptions;
-use super::pump::{look_at_the_clock, pump};
+use super::pump::pump;
 use super::source::{self, How, Piece};
 use crate::error::Error;
 use crate::shared::Shared;
@@ -22,31 +23,48 @@ use mitogen_wire::body::Dead;
 use mitogen_wire::{ContextId, Encoding, Handle, Message, Value, pickle};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-/// How many transfers of our user hold an open file at once.
+/// How many transfers of our user hold an open file at once: to and from one context, and in all.
 const OPEN_FILES: usize = 64;
+const ALL_OPEN_FILES: usize = 256;
 
 /// What one router has of the file service.
 pub(crate) struct Server {
     shared: OnceLock<Weak<Shared>>,
-    pub(super) epoch: Instant,
+    pub(super) clock: Clock,
     pub(super) state: Mutex<State>,
     registry: Mutex<Registry>,
-    /// Contexts whose agents are ready for files.
-    ready: Mutex<BTreeMap<ContextId, Arc<OnceCell<()>>>>,
-    pub(super) gate: Arc<Semaphore>,
+    /// What is known of contexts, as the other side of transfers.
+    sides: Mutex<BTreeMap<ContextId, Arc<Side>>>,
+    gate: Arc<Semaphore>,
     pub(super) batches: Batches,
     /// Where acknowledgements come.
     pub(super) acks: OnceLock<Handle>,
 }
 
+/// A context, as the other side of transfers.
+pub(super) struct Side {
+    /// Whether its agent is ready for files.
+    pub(super) ready: OnceCell<()>,
+    /// How many messages with files have come from it.
+    pub(super) came: AtomicU64,
+    gate: Arc<Semaphore>,
+}
+
+/// The permission to hold an open file.
+pub(super) type Room = [OwnedSemaphorePermit; 2];
+
 pub(super) struct State {
     pub(super) machine: FileServer,
     pub(super) jobs: BTreeMap<JobId, Job>,
     pumps: BTreeMap<ContextId, mpsc::UnboundedSender<(JobId, Credit)>>,
+    /// Who wants to know that what was sent is not acknowledged.
+    unacknowledged: BTreeMap<JobId, (PathBuf, oneshot::Sender<FileError>)>,
+    pub(super) queues: Queues,
     /// Whether somebody looks at the clock.
     pub(super) watched: bool,
 }
@@ -65,6 +83,10 @@ pub(super) struct Job {
     pub(super) announce: Option<Announce>,
     /// Who waits for the end.
     pub(super) done: Option<oneshot::Sender<Result<(), FileError>>>,
+    /// And who, after that, wants to know that it is not acknowledged.
+    pub(super) unacknowledged: Option<oneshot::Sender<FileError>>,
+    /// Dropped with the job: what waits for its bytes ends.
+    pub(super) live: Option<oneshot::Sender<()>>,
     /// Who wants to know how far it is, and how far it is.
     pub(super) options: TransferOptions,
     pub(super) total: Option<u64>,
@@ -92,27 +114,30 @@ enum Effect {
     Announce(Announce),
     Begin(JobId, PathBuf, Input),
     End(Job, Ended),
+    Unacknowledged(oneshot::Sender<FileError>, FileError),
 }
 
 impl Server {
-    pub(crate) fn new(sizing: Sizing) -> Server {
-        let machine = FileServer::new(Limits::default(), sizing);
+    pub(crate) fn new(sizing: Sizing, patience: Duration) -> Server {
+        let machine = FileServer::new(Limits { stall: patience, ..Limits::default() }, sizing);
         // The C library keeps the memory of chunks from here on, instead of getting it from the system each
         // time, when it has once been given back more.
         drop(std::hint::black_box(Vec::<u8>::with_capacity(4 << 20)));
         Server {
             shared: OnceLock::new(),
-            epoch: Instant::now(),
+            clock: Clock::new(patience),
             state: Mutex::new(State {
                 machine,
                 jobs: BTreeMap::new(),
                 pumps: BTreeMap::new(),
+                unacknowledged: BTreeMap::new(),
+                queues: Queues::new(),
                 watched: false,
             }),
             registry: Mutex::new(Registry::new(ContextId::CONTROLLER, [])),
-            ready: Mutex::default(),
+            sides: Mutex::default(),
             batches: Batches::default(),
-            gate: Arc::new(Semaphore::new(OPEN_FILES)),
+            gate: Arc::new(Semaphore::new(ALL_OPEN_FILES)),
             acks: OnceLock::new(),
         }
     }
@@ -152,9 +177,26 @@ impl Server {
         lock(&self.state).machine.window(stream)
     }
 
-    /// Whether a context's agent has been made ready for files; a cell of its own.
-    pub(super) fn readiness(&self, context: ContextId) -> Arc<OnceCell<()>> {
-        Arc::clone(lock(&self.ready).entry(context).or_default())
+    /// A context, as the other side of transfers.
+    pub(super) fn side(&self, context: ContextId) -> Arc<Side> {
+        let side = || {
+            let gate = Arc::new(Semaphore::new(OPEN_FILES));
+            Arc::new(Side { ready: OnceCell::new(), came: AtomicU64::new(0), gate })
+        };
+        Arc::clone(lock(&self.sides).entry(context).or_insert_with(side))
+    }
+
+    /// Waits until one more file may be open. Those for one context do not take all the room of the others.
+    pub(super) async fn room(&self, context: ContextId) -> Result<Room, Error> {
+        let own = Arc::clone(&self.side(context).gate).acquire_owned().await;
+        let all = Arc::clone(&self.gate).acquire_owned().await;
+        // Neither is ever closed.
+        Ok([own.map_err(|_| Error::Closed)?, all.map_err(|_| Error::Closed)?])
+    }
+
+    /// The time of the scheduler.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.now()
     }
 
     /// Takes on a transfer.
@@ -170,7 +212,10 @@ impl Server {
     }
 
     pub(super) fn cancel(self: &Arc<Self>, job: JobId) {
-        self.apply(|state| state.machine.cancel(job));
+        self.apply(|state| {
+            state.machine.cancel(job);
+            state.unacknowledged.remove(&job);
+        });
     }
 
     pub(crate) fn shut_down(self: &Arc<Self>) {
@@ -193,7 +238,7 @@ impl Server {
     }
 
     pub(super) fn acknowledged(self: &Arc<Self>, who: ContextId, bytes: usize) {
-        let now = self.epoch.elapsed();
+        let now = self.now();
         if let Err(bad) = self.apply(|state| state.machine.handle_acked(now, who, bytes)) {
             tracing::debug!(target: "mitogen::files", "{bad}");
         }
@@ -201,7 +246,7 @@ impl Server {
 
     /// A context is gone.
     pub(crate) fn handle_gone(self: &Arc<Self>, context: ContextId) {
-        lock(&self.ready).remove(&context);
+        lock(&self.sides).remove(&context);
         self.apply(|state| {
             state.machine.handle_receiver_gone(context);
             state.machine.handle_stream_gone(context);
@@ -218,14 +263,14 @@ impl Server {
             let mut state = lock(&self.state);
             let result = input(&mut state);
             state.drain(self, &mut effects);
-            if state.machine.jobs() > 0 && !state.watched {
+            if !state.watched && state.machine.jobs() > 0 {
                 state.watched = true;
                 watch = true;
             }
             result
         };
         if watch {
-            tokio::spawn(look_at_the_clock(Arc::downgrade(self)));
+            tokio::spawn(watch_clock(Arc::downgrade(self)));
         }
         for effect in effects {
             self.run(effect);
@@ -252,6 +297,7 @@ impl Server {
                 });
             }
             Effect::Begin(..) => {}
+            Effect::Unacknowledged(tell, error) => drop(tell.send(error)),
             Effect::End(mut job, how) => {
                 let reason = match (how, job.failure.take()) {
                     (Ended::Sent, _) => None,
@@ -276,12 +322,19 @@ impl Server {
     }
 
     fn begin(self: &Arc<Self>, job: JobId, opened: Result<(PathBuf, Opened, How), FileError>) {
-        let opened = opened.map(|(path, opened, how)| source::read(path, opened, how));
+        let (live, over) = oneshot::channel();
+        let opened = opened.map(|(path, opened, how)| match opened.size() {
+            Some(_) => source::read(path, opened, how),
+            None => until(over, source::read(path, opened, how)),
+        });
         self.apply(|state| {
             let good = opened.is_ok();
             if let Some(entry) = state.jobs.get_mut(&job) {
                 match opened {
-                    Ok(pieces) => entry.input = Input::Reading(pieces),
+                    Ok(pieces) => {
+                        entry.input = Input::Reading(pieces);
+                        entry.live = Some(live);
+                    }
                     Err(error) => entry.failure = Some(error),
                 }
             }
@@ -320,14 +373,45 @@ impl State {
                     // A pump only ends when it is removed here.
                     let _ = pump.send((job, credit));
                 }
-                Output::End { job, how } => {
-                    if let Some(job) = self.jobs.remove(&job) {
+                Output::Unacknowledged { job } => {
+                    if let Some((path, tell)) = self.unacknowledged.remove(&job) {
+                        let error = FileError::ended(&path, Ended::Stalled);
+                        effects.push(Effect::Unacknowledged(tell, error));
+                    }
+                }
+                Output::End { job: id, how } => {
+                    if let Some(mut job) = self.jobs.remove(&id) {
+                        if let Some(tell) = job.unacknowledged.take()
+                            && how == Ended::Sent
+                            && self.machine.is_owed(id)
+                        {
+                            self.unacknowledged.insert(id, (job.path.clone(), tell));
+                        }
                         effects.push(Effect::End(job, how));
                     }
                 }
             }
         }
     }
+}
+
+/// The same pieces, until the transfer is over: a stream whose next bytes may never come holds up nobody then.
+fn until(mut over: oneshot::Receiver<()>, mut pieces: mpsc::Receiver<Piece>) -> mpsc::Receiver<Piece> {
+    let (send, receive) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let piece = tokio::select! {
+                piece = pieces.recv() => piece,
+                _ = &mut over => return,
+            };
+            let Some(piece) = piece else { return };
+            tokio::select! {
+                sent = send.send(piece) => if sent.is_err() { return },
+                _ = &mut over => return,
+            }
+        }
+    });
+    receive
 }
 
 /// What stands between the bytes of a file.

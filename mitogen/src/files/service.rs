@@ -95,6 +95,8 @@ fn fetch(server: &Arc<Server>, request: Request) -> Result<(), RemoteError> {
                 let _ = request.answer(metadata);
             })),
             done: None,
+            unacknowledged: None,
+            live: None,
             options: TransferOptions::new(),
             sent: 0,
             failure: None,

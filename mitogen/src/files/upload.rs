@@ -38,7 +38,7 @@ pub(super) async fn one(
 ) -> Result<Transferred, Error> {
     check_route(context)?;
     prepare(context).await?;
-    let _open = Arc::clone(&context.shared.files().gate).acquire_owned().await;
+    let _open = context.shared.files().room(context.id()).await?;
     let local = local.to_owned();
     let read = tokio::task::spawn_blocking({
         let local = local.clone();
@@ -165,17 +165,10 @@ impl Receiver {
     }
 
     async fn finish(mut self, mut sending: Sending) -> Result<Transferred, Error> {
-        let ours = tokio::select! {
-            answer = self.wait.answer() => return self.judge(answer),
-            ours = &mut sending.done => ours,
-        };
-        match ours {
+        tokio::select! {
+            answer = self.wait.answer() => self.judge(answer),
             // What failed here is the cause of whatever is said there.
-            Ok(Err(error)) => Err(error.into()),
-            _ => {
-                let answer = self.wait.answer().await;
-                self.judge(answer)
-            }
+            error = sending.fault() => Err(error.into()),
         }
     }
 
@@ -189,7 +182,9 @@ impl Receiver {
 pub(super) struct Sending {
     shared: Arc<Shared>,
     job: JobId,
-    pub(super) done: oneshot::Receiver<Result<(), FileError>>,
+    /// How the sending ends; then whether what was sent is not acknowledged. `None`: that is known.
+    done: Option<oneshot::Receiver<Result<(), FileError>>>,
+    unacknowledged: Option<oneshot::Receiver<FileError>>,
 }
 
 impl Sending {
@@ -203,6 +198,7 @@ impl Sending {
         options: &TransferOptions,
     ) -> Result<Sending, Error> {
         let (done, waits) = oneshot::channel();
+        let (tell, unacknowledged) = oneshot::channel();
         let total = opened.size();
         let job = shared.files().queue(Job {
             stream,
@@ -213,12 +209,34 @@ impl Sending {
             plain: false,
             announce: None,
             done: Some(done),
+            unacknowledged: Some(tell),
+            live: None,
             options: options.clone(),
             total,
             sent: how.offset,
             failure: None,
         })?;
-        Ok(Sending { shared: Arc::clone(shared), job, done: waits })
+        let (done, unacknowledged) = (Some(waits), Some(unacknowledged));
+        Ok(Sending { shared: Arc::clone(shared), job, done, unacknowledged })
+    }
+
+    /// Waits for what goes wrong on this side, or with the acknowledgements; for ever, if nothing does. Cancel-safe.
+    pub(super) async fn fault(&mut self) -> FileError {
+        if let Some(done) = &mut self.done {
+            let ended = done.await;
+            self.done = None;
+            if let Ok(Err(error)) = ended {
+                return error;
+            }
+        }
+        if let Some(unacknowledged) = &mut self.unacknowledged {
+            let error = unacknowledged.await;
+            self.unacknowledged = None;
+            if let Ok(error) = error {
+                return error;
+            }
+        }
+        std::future::pending().await
     }
 }
 

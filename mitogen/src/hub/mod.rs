@@ -295,11 +295,10 @@ impl Hub {
     pub(crate) fn open(
         &mut self,
         handle: Option<Handle>,
-        access: Access,
+        mailbox: Mailbox,
         waiter: Waiter,
     ) -> Result<Handle, Error> {
         self.check_open()?;
-        let mailbox = Mailbox::open_to(access);
         let handle = match handle {
             None => self.machine.open(mailbox),
             Some(handle) => {
