@@ -4,6 +4,7 @@ Requests come to handle 204, from parents only: the pickle of (operation, option
 at most a chunk to a handle of the receiver. Each asks for an answer: how much of the window its receiver has done with, in decimal. Between them
 stand pickles: ('hole', length), ('from', offset), ('end', size, digest or None); a dead message says that no more will come.
 """
+import errno
 import os
 import stat
 import sys
@@ -12,7 +13,7 @@ from mitogen import bulk, core, messages
 from mitogen.broker import clock
 from mitogen.core import BytesType, to_text
 from mitogen.importer import start_new_thread
-from mitogen.landing import Landing, Refused, sync_directory
+from mitogen.landing import Landing, Refused, look, sync_directory
 from mitogen.sending import Outgoing, changed
 from mitogen.transfer import Incoming, answer, failure, transfers
 
@@ -159,12 +160,18 @@ def op_list(msg, options):
     todo = [BytesType()]
     while todo:
         rest = todo.pop()
-        for name in sorted(os.listdir(os.path.join(root, rest))):
-            name = os.path.join(rest, name)
-            info = os.lstat(os.path.join(root, name))
-            entries.append((name, info.st_mode, info.st_size))
-            if stat.S_ISDIR(info.st_mode):
-                todo.append(name)
+        try:
+            for name in sorted(os.listdir(os.path.join(root, rest))):
+                name = os.path.join(rest, name)
+                info = look(os.path.join(root, name))
+                if info:
+                    entries.append((name, info.st_mode, info.st_size))
+                    if stat.S_ISDIR(info.st_mode):
+                        todo.append(name)
+        except OSError:
+            # What has gone meanwhile is not there.
+            if sys.exc_info()[1].errno != errno.ENOENT or not rest:
+                raise
     return {'entries': entries, 'mode': os.stat(root).st_mode}
 
 

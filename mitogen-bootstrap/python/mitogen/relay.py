@@ -23,6 +23,9 @@ class Output(object):
         self.handle = core.router.add_handler(self.handle_ack, respondent=who)
 
     def handle_ack(self, msg):
+        if msg.is_dead and msg.src_id != self.who and msg.auth_id not in core.router.trusted:
+            # Anybody could say so.
+            return
         try:
             self.relay.latch.put((self, msg))
         except messages.LatchError:

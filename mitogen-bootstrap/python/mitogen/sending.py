@@ -26,7 +26,8 @@ class Outgoing(Conversation):
         self.sized = sized
         self.name = name
         self.info = info
-        Conversation.__init__(self, who)
+        # Nobody else acknowledges, and only those above say that it is over.
+        Conversation.__init__(self, who, True)
 
     def close(self):
         if self.fd is not None:

@@ -8,14 +8,17 @@
 //! So one request alone waits for nothing, and of thousands of small files the agent gets dozens with one message:
 //! its threads then wake each other for each message, not for each file, and a directory is synced once for all of them.
 
+use super::error::{FileError, FileErrorKind};
 use super::request::{Begun, Fault, ask, judge};
 use super::server::lock;
 use crate::context::Context;
 use crate::error::Error;
+use mitogen_fileservice::PATIENCE;
 use mitogen_wire::{ContextId, Value};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How many messages are under way to one context: while it works on one the next is on its way.
@@ -23,6 +26,9 @@ const UNDER_WAY: usize = 2;
 /// How many requests one message holds, and how many bytes that they or their answers carry (one may have more).
 const TOGETHER: usize = 64;
 const BYTES: usize = 262_144;
+
+/// Bytes per second of a disk that is read, at least.
+const SLOWEST: u64 = 10_000_000;
 
 /// The batches of one router, by the context they go to. A context without requests has none.
 #[derive(Default)]
@@ -62,6 +68,11 @@ pub(super) async fn ask_together(
     }
     match answer.await {
         Ok(Ok(answer)) => judge(context, path, answer),
+        Ok(Err(Fault::Silent(after))) => {
+            let message = format!("it was not answered for {} s", after.as_secs_f64());
+            let error = FileError::new(path, FileErrorKind::Stalled, message);
+            Err(error.at(context.info.label()).into())
+        }
         Ok(Err(fault)) => Err(fault.error(&context.info)),
         Err(_) => Err(Error::Closed),
     }
@@ -95,6 +106,11 @@ impl Batches {
         None
     }
 
+    /// Takes all that waits: it would not be answered either.
+    fn give_up(&self, context: ContextId) -> Vec<Request> {
+        lock(&self.0).get_mut(&context).map(|batch| batch.waiting.drain(..).collect()).unwrap_or_default()
+    }
+
     fn end(&self, context: ContextId) {
         if let Some(batch) = lock(&self.0).get_mut(&context) {
             batch.under_way -= 1;
@@ -102,10 +118,27 @@ impl Batches {
     }
 }
 
+/// For how long an answer may be awaited: many files may be on a slow disk, and what is there of a large one is read
+/// before it is gone on with.
+fn patience(one: Duration, requests: &[Request]) -> Duration {
+    let option = |request: &Request, name| {
+        let mut options = request.options.iter();
+        options.find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+    };
+    let digested = |request: &Request| {
+        let resumed = option(request, "resume") == Some(Value::Bool(true));
+        option(request, "size").filter(|_| resumed).and_then(|size| size.as_u64()).unwrap_or_default()
+    };
+    let bytes: u64 = requests.iter().map(digested).sum();
+    one * PATIENCE + Duration::from_secs(bytes / SLOWEST)
+}
+
 /// Sends requests, and then those that came meanwhile, until there are no more.
 async fn send(context: Context, mut requests: Vec<Request>) {
-    let batches = &context.shared.files().batches;
+    let files = context.shared.files();
+    let batches = &files.batches;
     loop {
+        let limit = patience(files.clock.patience, &requests);
         let mut waiting = Vec::with_capacity(requests.len());
         let mut all = Vec::with_capacity(requests.len());
         for Request { operation, options, done, .. } in requests {
@@ -115,9 +148,17 @@ async fn send(context: Context, mut requests: Vec<Request>) {
             waiting.push(done);
         }
         let answers = match ask(&context, Path::new(""), "all", vec![("requests", Value::List(all))]) {
-            Ok(mut asked) => asked.outcome().await,
+            Ok(mut asked) => tokio::select! {
+                outcome = asked.outcome() => outcome,
+                () = files.clock.silence(limit, || 0) => Err(Fault::Silent(limit)),
+            },
             Err(error) => Err(Fault::Unreadable(error.to_string())),
         };
+        if let Err(fault @ Fault::Silent(_)) = &answers {
+            for request in batches.give_up(context.id()) {
+                let _ = request.done.send(Err(fault.clone()));
+            }
+        }
         batches.end(context.id());
         let answers =
             answers.map(|answers| answers.get("answers").and_then(Value::as_slice).map(<[_]>::to_vec));

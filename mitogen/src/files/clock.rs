@@ -1,4 +1,5 @@
-//! Looks at the clock for the scheduler: receivers that acknowledge nothing any more, links that take nothing.
+//! Looks at the clock: receivers that acknowledge nothing any more, links that take nothing, senders from whom nothing
+//! comes, agents that do not answer.
 
 use super::server::{Server, lock};
 use mitogen_wire::ContextId;
@@ -23,6 +24,21 @@ pub(super) type Queues = BTreeMap<ContextId, (usize, Duration)>;
 impl Clock {
     pub(super) fn new(patience: Duration) -> Clock {
         Clock { start: Instant::now(), looked: Mutex::default(), patience }
+    }
+
+    /// Waits until nothing has come for so long, by this count.
+    pub(super) async fn silence(&self, limit: Duration, came: impl Fn() -> u64) {
+        let step = self.step().min(limit);
+        let (mut since, mut seen) = (self.now(), came());
+        loop {
+            tokio::time::sleep(step).await;
+            let (now, count) = (self.now(), came());
+            if std::mem::replace(&mut seen, count) != count {
+                since = now;
+            } else if now.saturating_sub(since) >= limit {
+                return;
+            }
+        }
     }
 
     /// How often it is looked at.

@@ -15,7 +15,7 @@ use super::error::{FileError, FileErrorKind};
 use super::landing::{Landing, Plan};
 use super::options::{TransferOptions, Transferred};
 use super::request::{Begun, ask, check_route, path_value, prepare, unexpected};
-use super::server::Side;
+use super::server::{Server, Side};
 use super::upload::local_error;
 use crate::context::Context;
 use crate::error::Error;
@@ -28,7 +28,6 @@ use mitogen_wire::{ContextId, Encoding, Message, ReplyTo, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(super) async fn one(
@@ -95,7 +94,9 @@ pub(super) async fn one(
     let writer =
         if options.verify { Writer { download: writer.download.hashed(), ..writer } } else { writer };
     let (forward, incoming) = tokio::sync::mpsc::channel(CHANNEL);
-    let feed = feed(receiver, forward, context.shared.files().side(context.id()), patience);
+    let files = context.shared.files();
+    let side = files.side(context.id());
+    let feed = feed(receiver, forward, files, &side);
     tokio::pin!(feed);
     tokio::task::spawn_blocking(move || drop(done.send(writer.run(incoming))));
     let answer = tokio::select! {
@@ -146,26 +147,20 @@ async fn result_of(written: &mut oneshot::Receiver<Written>, begun: Begun) -> Re
 async fn feed(
     mut receiver: Receiver,
     forward: tokio::sync::mpsc::Sender<Message>,
-    side: Arc<Side>,
-    patience: Duration,
+    files: &Server,
+    side: &Side,
 ) -> Result<(), ()> {
-    let mut seen = side.came.load(Ordering::Relaxed);
-    loop {
-        match tokio::time::timeout(patience, receiver.next()).await {
-            Ok(Ok(incoming)) => {
-                side.came.fetch_add(1, Ordering::Relaxed);
-                if forward.send(incoming.into_parts().1).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Ok(Err(_)) => return Ok(()),
-            Err(_) => {
-                let now = side.came.load(Ordering::Relaxed);
-                if std::mem::replace(&mut seen, now) == now {
-                    return Err(());
-                }
+    let hand_over = async {
+        while let Ok(incoming) = receiver.next().await {
+            side.came.fetch_add(1, Ordering::Relaxed);
+            if forward.send(incoming.into_parts().1).await.is_err() {
+                break;
             }
         }
+    };
+    tokio::select! {
+        () = hand_over => Ok(()),
+        () = files.clock.silence(files.clock.patience, || side.came.load(Ordering::Relaxed)) => Err(()),
     }
 }
 

@@ -183,6 +183,8 @@ async fn loss(lost: &mut tokio::sync::watch::Receiver<BTreeMap<usize, String>>, 
 struct Way {
     place: (ContextId, Handle),
     receivers: Vec<usize>,
+    /// How many relays stand behind each other from there on.
+    height: i32,
 }
 
 /// The contexts that pass a file on.
@@ -208,7 +210,8 @@ impl<'a> Relays<'a> {
     ) -> BoxFuture<'b, Result<Vec<Way>, Error>> {
         Box::pin(async move {
             let here = node.here.iter().filter_map(|at| Some((*at, *handles.get(at)?)));
-            let mut ways: Vec<Way> = here.map(|(at, place)| Way { place, receivers: vec![at] }).collect();
+            let mut ways: Vec<Way> =
+                here.map(|(at, place)| Way { place, receivers: vec![at], height: 0 }).collect();
             for (below, node) in &node.below {
                 ways.extend(self.outputs(*below, node, handles).await?);
             }
@@ -220,8 +223,9 @@ impl<'a> Relays<'a> {
             let pairs = ways.iter().map(|Way { place: (context, handle), .. }| {
                 Value::Tuple(vec![Value::Int(i64::from(context.0)), Value::Int(i64::from(handle.0))])
             });
-            // It gives up on a receiver before we give up on it.
-            let patience = self.shared.settings.file_patience.as_secs_f64() / 2.0;
+            let height = 1 + ways.iter().map(|way| way.height).max().unwrap_or_default();
+            // It gives up on a receiver before whoever is above it gives up on it: after 1/2, 3/4, 7/8 of the time.
+            let patience = self.shared.settings.file_patience.as_secs_f64() * (1.0 - 0.5_f64.powi(height));
             let options =
                 vec![("receivers", Value::List(pairs.collect())), ("patience", Value::Float(patience))];
             let answer = ask(&context, Path::new(RELAY), "relay", options)?.answer().await?;
@@ -229,6 +233,7 @@ impl<'a> Relays<'a> {
             let way = Way {
                 place: (id, relay.id),
                 receivers: ways.iter().flat_map(|way| way.receivers.iter().copied()).collect(),
+                height,
             };
             let handle = Value::Int(i64::from(relay.id.0));
             let mut end = ask(&context, Path::new(RELAY), "wait", vec![("id", handle)])?;

@@ -16,6 +16,7 @@ use mitogen_wire::{ContextId, Encoding, Handle, Value, pickle};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Where agents take requests, once they are ready for them. A private handle.
@@ -98,6 +99,8 @@ pub(super) enum Fault {
     Closed(Closed),
     Raised(RemoteError),
     Unreadable(String),
+    /// There was none for so long.
+    Silent(Duration),
 }
 
 impl Fault {
@@ -105,6 +108,9 @@ impl Fault {
         match self {
             Fault::Closed(closed) => closed_error(info, closed),
             Fault::Raised(error) => Error::Call(error),
+            Fault::Silent(after) => {
+                Error::Timeout { what: "mitogen.files".to_owned(), after, context: info.label() }
+            }
             Fault::Unreadable(message) => Error::Decode { what: "mitogen.files".to_owned(), message },
         }
     }

@@ -218,6 +218,22 @@ impl Server {
         });
     }
 
+    /// A context wants no more of what it has fetched to this handle.
+    pub(super) fn cancel_fetch(self: &Arc<Self>, receiver: ContextId, handle: Handle) {
+        self.apply(|state| {
+            let its = |job: &&JobId| {
+                state
+                    .jobs
+                    .get(job)
+                    .is_some_and(|job| job.plain && (job.receiver, job.handle) == (receiver, handle))
+            };
+            let jobs: Vec<JobId> = state.jobs.keys().filter(its).copied().collect();
+            for job in jobs {
+                state.machine.cancel(job);
+            }
+        });
+    }
+
     pub(crate) fn shut_down(self: &Arc<Self>) {
         self.apply(|state| {
             state.machine.shut_down();

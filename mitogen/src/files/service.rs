@@ -49,6 +49,15 @@ async fn handle(server: Arc<Server>, request: Request) -> Result<Option<()>, Rem
             server.acknowledged(request.from(), usize::try_from(size).unwrap_or(usize::MAX));
             Ok(None)
         }
+        // Ours alone: it fails over there, and its user wants no more of it.
+        "cancel" => {
+            request.leave_unanswered();
+            let to: Address = request.arg("sender")?;
+            if to.context == request.from() {
+                server.cancel_fetch(to.context, to.handle);
+            }
+            Ok(None)
+        }
         "fetch" => {
             // Files are not opened where links are read.
             let fetched = tokio::task::spawn_blocking(move || fetch(&server, request)).await;
