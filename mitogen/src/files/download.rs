@@ -14,7 +14,7 @@ use super::batch::ask_together;
 use super::error::{FileError, FileErrorKind};
 use super::landing::{Landing, Plan};
 use super::options::{TransferOptions, Transferred};
-use super::request::{Begun, ask, check_route, path_value, prepare, unexpected};
+use super::request::{Begun, ask, check_route, path_value, prepare};
 use super::server::{Server, Side};
 use super::upload::local_error;
 use crate::context::Context;
@@ -96,7 +96,8 @@ pub(super) async fn one(
     let (forward, incoming) = tokio::sync::mpsc::channel(CHANNEL);
     let files = context.shared.files();
     let side = files.side(context.id());
-    let feed = feed(receiver, forward, files, &side);
+    let (more, no_more) = oneshot::channel::<()>();
+    let feed = feed(receiver, forward, no_more, files, &side);
     tokio::pin!(feed);
     tokio::task::spawn_blocking(move || drop(done.send(writer.run(incoming))));
     let answer = tokio::select! {
@@ -124,11 +125,10 @@ pub(super) async fn one(
         begun.finish();
         return Err(error);
     }
-    tokio::select! {
-        biased;
-        result = result_of(&mut written, begun) => result,
-        _ = feed => Err(unexpected("the end of the file did not come")),
-    }
+    // What did not come by now will not come; what did may take its time on its way to the disk.
+    drop(more);
+    let _ = feed.await;
+    result_of(&mut written, begun).await
 }
 
 /// How many messages wait for the writer; the window bounds their bytes.
@@ -142,19 +142,26 @@ async fn result_of(written: &mut oneshot::Receiver<Written>, begun: Begun) -> Re
     Ok(Transferred { bytes, path, resumed })
 }
 
-/// Hands messages to the writer. `Ok` when that wants no more; an error when nothing came for too long, not even of
+/// Hands messages to the writer. `Ok` when that wants no more, or no more will come; an error when nothing came for too long, not even of
 /// other files, behind which this one may have to wait.
 async fn feed(
     mut receiver: Receiver,
     forward: tokio::sync::mpsc::Sender<Message>,
+    mut no_more: oneshot::Receiver<()>,
     files: &Server,
     side: &Side,
 ) -> Result<(), ()> {
     let hand_over = async {
-        while let Ok(incoming) = receiver.next().await {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = receiver.next() => next,
+                _ = &mut no_more => return,
+            };
+            let Ok(incoming) = next else { return };
             side.came.fetch_add(1, Ordering::Relaxed);
             if forward.send(incoming.into_parts().1).await.is_err() {
-                break;
+                return;
             }
         }
     };
