@@ -127,11 +127,15 @@ impl Download {
         digest: Option<&[u8]>,
     ) -> Result<(), DownloadError> {
         self.check(from)?;
-        let announced = total.or(self.size).unwrap_or(self.received);
-        if self.size.is_some_and(|size| size < announced) {
-            return self.fail(DownloadError::TooLong { announced: self.size.unwrap_or_default() });
+        if let (Some(announced), Some(total)) = (self.size, total)
+            && announced != total
+        {
+            return self.fail(match total > announced {
+                true => DownloadError::TooLong { announced },
+                false => DownloadError::Short { announced, received: total },
+            });
         }
-        let announced = self.size.map_or(announced, |size| size.max(announced));
+        let announced = self.size.or(total).unwrap_or(self.received);
         if self.received != announced {
             return self.fail(DownloadError::Short { announced, received: self.received });
         }
@@ -208,6 +212,12 @@ mod tests {
         let mut long = Download::new(FROM, Some(1), 0);
         assert_eq!(long.handle_chunk(FROM, b"ab"), Err(DownloadError::TooLong { announced: 1 }));
         assert!(long.handle_end(FROM, None, None).is_err());
+        let mut less = Download::new(FROM, Some(1), 0);
+        less.handle_chunk(FROM, b"a").unwrap();
+        assert_eq!(
+            less.handle_end(FROM, Some(0), None),
+            Err(DownloadError::Short { announced: 1, received: 0 })
+        );
         let mut hole = Download::new(FROM, Some(1), 0);
         assert!(hole.handle_hole(FROM, u64::MAX).is_err());
 

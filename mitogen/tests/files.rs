@@ -340,12 +340,13 @@ async fn holes_stay_holes() {
         file.set_len(size).unwrap();
         use std::os::unix::fs::FileExt;
         file.write_all_at(b"here", 3 << 30).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::new(1_234_567_890, 0)).unwrap();
         drop(file);
         assert_eq!(context.upload(at("a"), at("b")).await.unwrap().bytes, size);
         assert_eq!(context.download(at("b"), at("c")).await.unwrap().bytes, size);
         for name in ["b", "c"] {
             let metadata = std::fs::metadata(at(name)).unwrap();
-            assert_eq!(metadata.len(), size);
+            assert_eq!((metadata.len(), metadata.mtime()), (size, 1_234_567_890));
             assert!(metadata.blocks() < 4096, "{name}: {} blocks", metadata.blocks());
             let mut four = [0; 4];
             std::fs::File::open(at(name)).unwrap().read_exact_at(&mut four, 3 << 30).unwrap();

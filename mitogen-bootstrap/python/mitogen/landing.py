@@ -185,7 +185,8 @@ class Landing(object):
         elif not stat.S_ISREG(mode):
             raise Refused('not-regular', "'%s' is not a regular file." % to_text(self.path))
         elif not os.access(self.path, os.W_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+            # Why, the system says: it is not permitted, or nothing can be written there.
+            os.close(os.open(self.path, os.O_WRONLY))
 
     def directory(self):
         return os.path.dirname(self.path) or '.'.encode()

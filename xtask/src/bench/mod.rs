@@ -64,8 +64,15 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         relay::rows(&root, args.quick, |row| report.row(row))?;
     }
     if !chosen.is_empty() {
-        let subjects = Subjects::prepare(&root, args.peer)?;
-        for scenario in chosen {
+        let mut subjects = Subjects::prepare(&root, args.peer)?;
+        let without = match subjects.bring_up(&root, &chosen) {
+            Ok(()) => false,
+            Err(e) => {
+                report.trouble(&format!("no sshd on loopback: {e}"));
+                true
+            }
+        };
+        for scenario in chosen.into_iter().filter(|scenario| !(without && scenario.needs_ssh())) {
             for pinned in [true, false] {
                 if scenario.pinned || !pinned {
                     measure(scenario, pinned, rounds, args.quick, &subjects, &mut report);
@@ -94,7 +101,7 @@ fn measure(
             if out[index] {
                 continue;
             }
-            match subject.run(scenario.subject, count, &subjects.python, pinned) {
+            match subject.run(scenario.subject, count, &subjects.python, pinned, subjects.testbed()) {
                 Ok(Some(more)) => samples[index].extend(more),
                 Ok(None) => out[index] = true,
                 Err(e) => {

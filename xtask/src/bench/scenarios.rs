@@ -28,6 +28,11 @@ impl Scenario {
         if quick && self.quick_count > 0 { self.quick_count } else { self.count }
     }
 
+    /// Whether it goes over ssh.
+    pub(super) fn needs_ssh(&self) -> bool {
+        self.subject.starts_with("files-ssh")
+    }
+
     /// The name in a row: one that ends with the count says what was really counted.
     pub(super) fn title(&self, count: u32) -> String {
         match self.name.strip_suffix(&self.count.to_string()) {

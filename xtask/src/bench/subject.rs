@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::interpreters;
 use crate::sh::{self, Context, Result, fail};
 use crate::system;
+use crate::testbed::LoneSshd;
+
+use super::scenarios::Scenario;
 
 /// The peers, as pip names them.
 const PEERS: &[&str] = &["mitogen==0.3.54", "execnet==2.1.2"];
@@ -28,6 +31,8 @@ pub(super) struct Subject {
 pub(super) struct Subjects {
     pub(super) all: Vec<Subject>,
     pub(super) python: PathBuf,
+    /// What was brought up for those that go over ssh, if no testbed is named.
+    pub(super) sshd: Option<LoneSshd>,
 }
 
 impl Subjects {
@@ -48,7 +53,23 @@ impl Subjects {
         }
         all.push(Subject { name: "floor", argv: script("floor.py") });
         eprintln!("interpreter: {} ({})", base.version, python.display());
-        Ok(Subjects { all, python })
+        Ok(Subjects { all, python, sshd: None })
+    }
+}
+
+impl Subjects {
+    /// Brings up what these scenarios want beside the programs.
+    pub(super) fn bring_up(&mut self, root: &Path, chosen: &[&Scenario]) -> Result<()> {
+        let named = std::env::var_os("MITOGEN_TESTBED").is_some_and(|dir| !dir.is_empty());
+        if !named && chosen.iter().any(|scenario| scenario.needs_ssh()) {
+            self.sshd = Some(LoneSshd::start(&sh::target_dir(root).join("xtask"))?);
+        }
+        Ok(())
+    }
+
+    /// The directory of that.
+    pub(super) fn testbed(&self) -> Option<&Path> {
+        self.sshd.as_ref().map(LoneSshd::dir)
     }
 }
 
@@ -75,17 +96,21 @@ impl Subject {
     pub(super) const OURS: &'static str = "ours";
     pub(super) const UPSTREAM: &'static str = "mitogen";
 
-    /// One round. `None`: this subject knows no such scenario.
+    /// One round, over ssh with the hosts of `testbed`. `None`: this subject knows no such scenario.
     pub(super) fn run(
         &self,
         scenario: &str,
         count: u32,
         python: &Path,
         pinned: bool,
+        testbed: Option<&Path>,
     ) -> Result<Option<Vec<f64>>> {
         let mut cmd = Command::new(&self.argv[0]);
         cmd.args(&self.argv[1..]).arg(scenario).arg(count.to_string()).arg(python);
         clean_environment(&mut cmd);
+        if let Some(testbed) = testbed {
+            cmd.env("MITOGEN_TESTBED", testbed);
+        }
         cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = {
             // A child inherits the cores of the thread that starts it.

@@ -10,6 +10,7 @@ mod accounts;
 mod containers;
 mod daemon;
 mod kube;
+mod lone;
 mod lxd;
 mod net;
 mod otp;
@@ -18,6 +19,8 @@ mod shared;
 mod ssh;
 mod sudo_rs;
 mod users;
+
+pub(crate) use lone::LoneSshd;
 
 use std::path::{Path, PathBuf};
 

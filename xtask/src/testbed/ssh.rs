@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Part, Testbed, daemon, otp, set_mode, users};
 use crate::sh::{self, Context, Result, fail};
 
-const SSHD: &str = "/usr/sbin/sshd";
+pub(super) const SSHD: &str = "/usr/sbin/sshd";
 /// The server whose PAM service is [`otp`]'s.
 const OTP: u32 = 3;
 const PASSPHRASE: &str = "key-passphrase";
@@ -54,7 +54,7 @@ impl Part for Ssh {
     }
 }
 
-fn key(path: &Path, passphrase: &str) -> Result<()> {
+pub(super) fn key(path: &Path, passphrase: &str) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
@@ -156,7 +156,7 @@ fn server(dir: &Path, n: u32) -> Result<u16> {
     fail!("sshd {n} does not start:\n{}", sh::tail(&sh::read(&log).unwrap_or_default(), 5));
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("a free port on loopback")?;
     Ok(listener.local_addr().context("a free port on loopback")?.port())
 }
