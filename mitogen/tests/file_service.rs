@@ -230,7 +230,7 @@ async fn fetches_without_end_neither_stop_others_nor_fill_the_memory() {
     router.files().register(&path).unwrap();
     let before = resident();
     // `MITOGEN_FETCHES` says how many are asked for.
-    let count = std::env::var("MITOGEN_FETCHES").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let count = std::env::var("MITOGEN_FETCHES").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
     let call = Call::new("mitogen:test_many").arg(path.to_str().unwrap()).arg(count);
     let (done, refused): (usize, usize) = greedy.start(call).await.unwrap();
     assert_eq!(done + refused, count);

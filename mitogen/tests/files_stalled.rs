@@ -238,6 +238,37 @@ async fn who_acknowledges_nothing_or_too_much_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_sender_that_hears_nonsense_gives_up() {
+    for python in pythons() {
+        let router = router();
+        let context = connect(&router, &python).await;
+        let (directory, from) = place(20_000_000);
+        let _ = context.list_files(directory.path()).await.unwrap();
+        let slow = "import time, mitogen.sending, mitogen.transfer\n\
+                    old = mitogen.sending.Outgoing.await_window\n\
+                    mitogen.sending.Outgoing.await_window = lambda self: (time.sleep(.02), old(self))\n\
+                    handles = lambda: list(mitogen.transfer.transfers)\n";
+        define(&context, "slow", slow).await;
+        let nonsense = async {
+            loop {
+                let handles: Vec<u32> = context.call("slow.handles", ()).await.unwrap();
+                if let [handle] = handles[..] {
+                    let address = mitogen::Address { context: context.id(), handle: mitogen::Handle(handle) };
+                    router.sender(address).send(&"nonsense").await.unwrap();
+                    return;
+                }
+            }
+        };
+        let to = directory.path().join("to");
+        let (result, ()) =
+            ends("a download", async { tokio::join!(context.download(&from, &to), nonsense) }).await;
+        assert_eq!(kind("nonsense", result), FileErrorKind::Protocol);
+        assert_eq!(names(directory.path()), ["from"]);
+        router.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn strangers_neither_acknowledge_nor_send() {
     // Numbers, raw bytes, ends and dead messages to all handles that a transfer may have, of both its sides.
     const FLOOD: &str = "

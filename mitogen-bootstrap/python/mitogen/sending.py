@@ -128,7 +128,11 @@ class Outgoing(Conversation):
                 raise Refused('stalled', 'nothing was acknowledged within %g s' % self.patience)
             if msg.is_dead:
                 raise Refused('cut', msg.data)
-            if not window.handle_acked(int(msg.data)):
+            try:
+                count = int(msg.data)
+            except ValueError:
+                count = -1
+            if count < 0 or not window.handle_acked(count):
                 raise Refused('acknowledged', 'more was acknowledged than was sent')
 
 
