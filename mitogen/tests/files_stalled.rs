@@ -254,7 +254,7 @@ async fn a_sender_that_hears_nonsense_gives_up() {
                 let handles: Vec<u32> = context.call("slow.handles", ()).await.unwrap();
                 if let [handle] = handles[..] {
                     let address = mitogen::Address { context: context.id(), handle: mitogen::Handle(handle) };
-                    router.sender(address).send(&"nonsense").await.unwrap();
+                    router.sender(address).send("nonsense").await.unwrap();
                     return;
                 }
             }

@@ -187,13 +187,16 @@ struct Way {
     height: i32,
 }
 
+/// What became of a relay, and where it sent to.
+type RelayEnd = (Result<Value, Error>, Vec<Way>);
+
 /// The contexts that pass a file on.
 struct Relays<'a> {
     shared: &'a Arc<Shared>,
     /// They end with this.
     begun: Vec<Begun>,
     /// What becomes of each, and where it sends to.
-    ends: FuturesUnordered<BoxFuture<'a, (Result<Value, Error>, Vec<Way>)>>,
+    ends: FuturesUnordered<BoxFuture<'a, RelayEnd>>,
 }
 
 impl<'a> Relays<'a> {

@@ -113,7 +113,7 @@ pub(super) enum Input {
 enum Effect {
     Announce(Announce),
     Begin(JobId, PathBuf, Input),
-    End(Job, Ended),
+    End(Box<Job>, Ended),
     Unacknowledged(oneshot::Sender<FileError>, FileError),
 }
 
@@ -403,7 +403,7 @@ impl State {
                         {
                             self.unacknowledged.insert(id, (job.path.clone(), tell));
                         }
-                        effects.push(Effect::End(job, how));
+                        effects.push(Effect::End(Box::new(job), how));
                     }
                 }
             }
