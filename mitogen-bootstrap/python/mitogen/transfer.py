@@ -168,6 +168,9 @@ class Incoming(Conversation):
 
     def keep(self, pieces):
         """Writes what has come together."""
+        if not pieces:
+            # Nothing has begun.
+            return
         content = pieces
         if self.inflate:
             content = [self.inflated(data) for data in pieces]

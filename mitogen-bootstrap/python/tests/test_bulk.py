@@ -134,7 +134,7 @@ class LongFrames(unittest.TestCase):
         self.assertEqual(len(self.send(frames, self.receive)), 4)
         self.chain = None
         forged = [(DIRECT, core.ENC_BYTES, b'b' * 50020)]
-        self.assertEqual(self.send(forged, lambda: self.link.dead and [] or self.receive()), [])
+        self.assertEqual(self.send(forged, lambda: [] if self.link.dead else self.receive()), [])
         self.assertTrue(self.link.dead)
         self.assertEqual(len(self.broker.logged), 1)
         self.close()
