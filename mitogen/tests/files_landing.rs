@@ -236,22 +236,28 @@ async fn what_is_not_what_was_announced_does_not_land() {
             (false, end("('hole', 1 << 62)"), WrongSize),
             (
                 true,
-                "old = mitogen.transfer.Incoming.take\n\
-                 mitogen.transfer.Incoming.take = lambda self, data: old(self, data[:-1] + data[:1] + data[:1])"
+                "import mitogen.core\n\
+                 old = mitogen.transfer.Incoming.keep\n\
+                 mitogen.transfer.Incoming.keep = lambda self, pieces: \
+                 old(self, [data[:-1] + data[:1] + data[:1] for data in map(mitogen.core.BytesType, pieces)])"
                     .to_owned(),
                 WrongSize,
             ),
             (
                 true,
-                "old = mitogen.transfer.Incoming.take\n\
-                 mitogen.transfer.Incoming.take = lambda self, data: old(self, data[:-1])"
+                "import mitogen.core\n\
+                 old = mitogen.transfer.Incoming.keep\n\
+                 mitogen.transfer.Incoming.keep = lambda self, pieces: \
+                 old(self, [data[:-1] for data in map(mitogen.core.BytesType, pieces)])"
                     .to_owned(),
                 WrongSize,
             ),
             (
                 true,
-                "old = mitogen.transfer.Incoming.take\n\
-                 mitogen.transfer.Incoming.take = lambda self, data: old(self, data[1:] + 'x'.encode())"
+                "import mitogen.core\n\
+                 old = mitogen.transfer.Incoming.keep\n\
+                 mitogen.transfer.Incoming.keep = lambda self, pieces: \
+                 old(self, [data[1:] + 'x'.encode() for data in map(mitogen.core.BytesType, pieces)])"
                     .to_owned(),
                 WrongDigest,
             ),
