@@ -3,7 +3,7 @@
 mod common;
 
 use common::interpreters;
-use mitogen::{Context, Local, Router};
+use mitogen::{Context, Error, Local, Router, Value};
 use std::path::Path;
 
 /// Stands before an interpreter: FLAG LIMIT COMMAND... runs the command, and gives it so many bytes of its input; more
@@ -109,6 +109,37 @@ async fn the_first_module_runs_before_the_last_part_has_come() {
         let stats = hop.stats().expect("counters");
         assert_eq!((stats.module_requests, stats.modules_sent), (1, 1 + MEMBERS as u64), "{stats:?}");
         hop.shutdown().await.expect("it ends");
+    }
+    router.shutdown().await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_module_that_no_message_can_carry_is_said_to_be_absent() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let huge: String = (0..4).map(noise).collect();
+    let files = [
+        (
+            "large.py",
+            "try:\n    import huge\nexcept ImportError:\n    pass\nimport small\ndef f():\n    return small.X\n",
+        ),
+        ("huge.py", huge.as_str()),
+        ("small.py", "X = 3\n"),
+    ];
+    for (name, source) in files {
+        std::fs::write(folder.path().join(name), source).expect("a file");
+    }
+    let router = Router::builder().module_path(folder.path()).max_message_size(256 << 10).build();
+    let router = router.expect("a router");
+    for python in interpreters() {
+        eprintln!("{}", python.display());
+        let context = common::connect(&router, &python).await;
+        let value: u32 = context.call("large.f", ()).await.expect("what is small came");
+        assert_eq!(value, 3);
+        match context.call::<Value>("huge.f", ()).await {
+            Err(Error::Call(error)) => assert!(error.message.contains("too large"), "{error:?}"),
+            other => panic!("{other:?}"),
+        }
+        context.shutdown().await.expect("it ends");
     }
     router.shutdown().await.expect("it ends");
 }

@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use crate::stats::LinkStats;
 use crate::upstream::dialect;
 use bytes::Bytes;
-use mitogen_importer::{Absence, Answer, Dialect, ModuleName, Output, Policy, Responder};
+use mitogen_importer::{Absence, Answer, Dialect, Module, ModuleName, Output, Policy, Responder};
 use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
 use mitogen_wire::{ContextId, Encoding, Handle};
 use std::collections::BTreeMap;
@@ -257,7 +257,14 @@ impl Out {
                     modules.collect::<Option<_>>().map(|bodies| (LoadModule::HANDLE, bodies))
                 }
             };
+            let limit = shared.settings.max_message_size;
+            let is_too_large = |(_, body): &(Encoding, Bytes)| body.len() > limit;
             match bodies {
+                Some((LoadBundle::HANDLE, bodies))
+                    if bodies.iter().any(is_too_large) && !answer.modules.is_empty() =>
+                {
+                    self.send(shared, pieces(*link, answer, limit));
+                }
                 Some((handle, bodies)) => self.send_bodies(shared, *link, answer, handle, bodies),
                 None => refuse(
                     shared,
@@ -313,4 +320,25 @@ impl Out {
             }
         }
     }
+}
+
+/// A part that is too large for a message, module by module; one that is too large by itself is absent.
+fn pieces(link: ContextId, answer: &Answer, limit: usize) -> Vec<(ContextId, Answer)> {
+    let mut rest = Answer { modules: Vec::new(), ..answer.clone() };
+    let mut pieces = Vec::new();
+    if let [module] = &answer.modules[..] {
+        let why = format!("it is too large for a message, which may have {limit} bytes (`max_message_size`)");
+        rest.absent.push((module.name.clone(), Absence::Refused { path: module.path.clone(), why }));
+    } else {
+        let piece = |module: &Arc<Module>| Answer {
+            modules: vec![Arc::clone(module)],
+            absent: Vec::new(),
+            before: Vec::new(),
+            last: false,
+            name: answer.name.clone(),
+        };
+        pieces.extend(answer.modules.iter().map(|module| (link, piece(module))));
+    }
+    pieces.push((link, rest));
+    pieces
 }
