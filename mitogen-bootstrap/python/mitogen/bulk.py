@@ -7,7 +7,7 @@ import os
 import select
 import sys
 from mitogen import link, wire
-from mitogen.core import BytesType, Message, StreamError
+from mitogen.core import ENC_BYTES, BytesType, Message, StreamError
 from mitogen.importer import get_ident
 from mitogen.wire import EMPTY, HEADER, HEADER_LEN, pack, unpack
 
@@ -21,6 +21,13 @@ except (AttributeError, NameError):
     def writev(fd, pieces):
         return os.write(fd, EMPTY.join(pieces))
 
+try:
+    readv = getattr(os, 'readv')
+    from _struct import Struct
+    unpack_from = getattr(Struct(HEADER), 'unpack_from')
+except (AttributeError, ImportError):
+    readv = None
+
 # Bytes read at once, except of a long frame; what a long frame is; the most that is asked for at once; made into one write, and into how many pieces at most.
 READ = 65536
 LONG = 32768
@@ -28,7 +35,20 @@ MOST = 1 << 20
 JOIN = 131072
 PIECES = 256
 
+# How many long frames are read in a row before anything else is looked at; how many places of their bytes are kept.
+ROW = 8
+PLACES = 16
+
 primed = []
+# Handles whose raw messages may carry a view of a place, to be given back with `recycle`; places that nobody uses.
+direct = set()
+places = []
+
+
+def recycle(data):
+    """The bytes of a message of a direct handle are done with."""
+    if type(data) is not BytesType and len(places) < PLACES:
+        places.append(data.obj)
 
 
 def prime():
@@ -83,6 +103,9 @@ def amount(decoder):
 class Decoder(wire.Decoder):
     # The length of the last frame, if it was a long one.
     last = 0
+    # Where the next frame of that length is read to, and how much of it is there.
+    place = None
+    filled = 0
 
     def feed(self, data):
         size = self.have + len(data)
@@ -107,6 +130,55 @@ class Decoder(wire.Decoder):
         if skip and self.chain.mac(view(data)[skip:]) != data[:skip]:
             raise StreamError('bad frame signature')
         return [Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data[body:])]
+
+    def spill(self):
+        """Has what is in a place taken up by whatever decodes what follows."""
+        if self.filled:
+            self.parts = [BytesType(view(self.place)[:self.filled])]
+            self.have = self.filled
+            self.need = self.filled = 0
+        self.place = None
+
+    def read(self, fd):
+        """Reads what is to be the next of many frames of one length, without moving its bytes. Returns what `os.read` would, or its length, and messages."""
+        size = self.last
+        place = self.place
+        if place is None:
+            if self.parts:
+                data = os.read(fd, amount(self))
+                return data, data and self.feed(data)
+            while places and len(places[-1]) != size:
+                places.pop()
+            if places:
+                place = places.pop()
+            else:
+                place = bytearray(size)
+            self.place = place
+        count = readv(fd, [view(place)[self.filled:]])
+        if not count:
+            return 0, []
+        self.filled = filled = self.filled + count
+        skip = self.skip
+        body = skip + HEADER_LEN
+        if filled < body:
+            return count, []
+        enc, dst, src, auth, handle, reply_to, length = unpack_from(place, skip)
+        if length != size - body or enc not in (0x4d49, 0x4d4a, 0x4d4b):
+            # Something else than was expected.
+            self.place = None
+            self.filled = self.last = 0
+            return count, self.feed(BytesType(view(place)[:filled]))
+        if filled < size:
+            return count, []
+        if skip and self.chain.mac(view(place)[skip:]) != place[:skip]:
+            raise StreamError('bad frame signature')
+        self.filled = 0
+        data = view(place)[body:]
+        if handle in direct and enc == ENC_BYTES:
+            self.place = None
+        else:
+            data = BytesType(data)
+        return count, [Message(enc=enc, dst_id=dst, src_id=src, auth_id=auth, handle=handle, reply_to=reply_to, data=data)]
 
 
 class Link(link.Link):
@@ -145,17 +217,28 @@ class Link(link.Link):
         write(self, bool)
 
     def receive(self):
-        try:
-            data = os.read(self.fd_in, amount(self.decoder))
-            if data:
-                return self.decoder.feed(data)
-        except OSError:
-            if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
-                return []
-        except StreamError:
-            self.broker.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
-        self.lose()
-        return []
+        decoder = self.decoder
+        for _ in range(ROW):
+            try:
+                if readv and decoder.last:
+                    data, messages = decoder.read(self.fd_in)
+                else:
+                    data = os.read(self.fd_in, amount(decoder))
+                    messages = data and decoder.feed(data)
+            except OSError:
+                if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EINTR):
+                    return
+                data = 0
+            except StreamError:
+                self.broker.router.log('mitogen', 40, 'lost the parent: %s' % (sys.exc_info()[1],))
+                data = 0
+            if not data:
+                self.lose()
+                return
+            for msg in messages:
+                yield msg
+            if not decoder.last:
+                return
 
 
 def install(parent):

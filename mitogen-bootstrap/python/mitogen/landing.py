@@ -3,6 +3,7 @@ import errno
 import os
 import stat
 import sys
+from mitogen import bulk
 from mitogen.core import BytesType, Error, to_text
 from mitogen.importer import allocate_lock
 
@@ -256,19 +257,31 @@ class Landing(object):
             self.have = 0
 
     def write(self, data):
+        self.write_all([data])
+
+    def write_all(self, pieces):
+        """Writes what has come together, with as few system calls as that takes."""
         self.started()
-        self.check(len(data))
-        size = len(data)
-        self.at += size
-        if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
-            os.lseek(self.fd, size, 1)
-            self.sparse = True
-            return
-        while data:
-            count = os.write(self.fd, data)
-            if count == len(data):
-                break
-            data = data[count:]
+        run = []
+        for data in pieces:
+            size = len(data)
+            self.check(size)
+            self.at += size
+            if data[:1] == ZEROS[:1] and data == ZEROS[:size] and size > 4095 and not self.direct:
+                self.put(run)
+                os.lseek(self.fd, size, 1)
+                self.sparse = True
+            else:
+                run.append(data)
+        self.put(run)
+
+    def put(self, pieces):
+        while pieces:
+            count = bulk.writev(self.fd, pieces)
+            while pieces and count >= len(pieces[0]):
+                count -= len(pieces.pop(0))
+            if count:
+                pieces[0] = pieces[0][count:]
 
     def hole(self, length):
         self.started()

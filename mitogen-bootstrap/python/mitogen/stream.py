@@ -114,6 +114,8 @@ class Link(link.Link, tree.Branch):
         self.fd = self.fd_in
         self.ways = {}
         self.router = self.broker.router
+        if isinstance(self.decoder, bulk.Decoder):
+            self.decoder.spill()
         self.decoder.__class__ = Decoder
         self.small = deque()
         self.bulk = deque()

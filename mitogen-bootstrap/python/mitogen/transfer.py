@@ -1,7 +1,7 @@
 """One transfer: messages of a handle, taken by a thread of its own, and an end that is told to whoever waits for it. Here are those that receive."""
 import sys
 import zlib
-from mitogen import core, messages
+from mitogen import bulk, core, messages
 from mitogen.core import ENC_BYTES, BytesType, Message, to_text
 from mitogen.importer import allocate_lock, start_new_thread
 from mitogen.landing import Landing, Refused, os_error, sha256
@@ -80,6 +80,17 @@ def answer(msg, result):
     msg.reply(Message.pickled(result, protocol))
 
 
+class Intake(messages.Latch):
+    def take(self, timeout):
+        """All that has come, as soon as something has."""
+        items = [self.get(timeout)]
+        self.lock.acquire()
+        items += self.items
+        del self.items[:]
+        self.lock.release()
+        return items
+
+
 class Incoming(Conversation):
     """A file that comes."""
 
@@ -93,6 +104,8 @@ class Incoming(Conversation):
         if options.get('verify') and not self.have and sha256:
             self.sha = sha256()
         Conversation.__init__(self, None, True)
+        self.latch = Intake()
+        bulk.direct.add(self.handle)
         # The relay that passes it on, or the controller; the first that writes.
         self.source = None
 
@@ -103,21 +116,26 @@ class Incoming(Conversation):
             wait = last = None
             while 1:
                 try:
-                    msg = self.latch.get(wait)
+                    came = self.latch.take(wait)
                 except messages.TimeoutError:
                     acknowledge(last, done)
                     done = 0
                     wait = None
                     continue
-                if msg.is_dead:
-                    raise Refused('cut', msg.data)
-                if self.source not in (None, msg.src_id):
-                    continue
-                self.source = msg.src_id
-                if msg.enc == ENC_BYTES:
-                    self.take(msg.data)
-                    done += len(msg.data)
-                else:
+                pieces = []
+                for msg in came:
+                    if msg.is_dead:
+                        raise Refused('cut', msg.data)
+                    if self.source not in (None, msg.src_id):
+                        continue
+                    self.source = msg.src_id
+                    last = msg
+                    if msg.enc == ENC_BYTES:
+                        pieces.append(msg.data)
+                        done += len(msg.data)
+                        continue
+                    self.keep(pieces)
+                    pieces = []
                     words = msg.unpickle()
                     kind = to_text(words[0])
                     if kind == 'end':
@@ -131,25 +149,43 @@ class Incoming(Conversation):
                         if self.sha:
                             feed_zeros(self.sha, words[1])
                         done += HOLE_COST
-                wait = None
+                self.keep(pieces)
+                came = msg = pieces = wait = None
                 if done > CHUNK or done and not PROMPT and self.latch.empty():
-                    acknowledge(msg, done)
+                    acknowledge(last, done)
                     done = 0
                 elif done:
-                    last = msg
                     wait = PROMPT
         except:
             landing.discard()
             raise
 
-    def take(self, data):
+    def live(self):
+        try:
+            Conversation.live(self)
+        finally:
+            bulk.direct.discard(self.handle)
+
+    def keep(self, pieces):
+        """Writes what has come together."""
+        if not pieces:
+            # Nothing has begun.
+            return
+        content = pieces
         if self.inflate:
-            data = self.inflate.decompress(data, CHUNK + 1)
-            if len(data) > CHUNK or self.inflate.unconsumed_tail:
-                raise Refused('size', 'a compressed chunk holds too much')
+            content = [self.inflated(data) for data in pieces]
         if self.sha:
-            self.sha.update(data)
-        self.landing.write(data)
+            for data in content:
+                self.sha.update(data)
+        self.landing.write_all(content)
+        for data in pieces:
+            bulk.recycle(data)
+
+    def inflated(self, data):
+        data = self.inflate.decompress(data, CHUNK + 1)
+        if len(data) > CHUNK or self.inflate.unconsumed_tail:
+            raise Refused('size', 'a compressed chunk holds too much')
+        return data
 
     def finish(self, size, digest):
         if digest and self.sha and self.sha.hexdigest() != to_text(digest):

@@ -88,8 +88,7 @@ impl Reader<'_> {
             // What does not compress gets longer.
             let most = if compress.is_some() { CHUNK / 8 * 7 } else { CHUNK };
             let want = (edge - self.at).min(most as u64);
-            let mut data = Vec::with_capacity(want as usize);
-            file.take(want).read_to_end(&mut data).map_err(|error| io_error(&error))?;
+            let mut data = piece_of(file, want as usize).map_err(|error| io_error(&error))?;
             if data.is_empty() {
                 let Some(size) = size else { break };
                 return Err(Some(self.changed(&format!("it has shrunk from {size} to {} bytes", self.at))));
@@ -120,6 +119,22 @@ impl Reader<'_> {
     fn changed(&self, message: &str) -> FileError {
         FileError::new(self.path, FileErrorKind::Changed, message)
     }
+}
+
+/// The next bytes: fewer only at the end. `read_to_end` would read them in ever larger steps.
+fn piece_of(mut file: &File, want: usize) -> io::Result<Vec<u8>> {
+    let mut data = vec![0; want];
+    let mut count = 0;
+    while count < want {
+        match file.read(&mut data[count..]) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    data.truncate(count);
+    Ok(data)
 }
 
 fn is_sparse(opened: &Opened, size: u64) -> bool {
