@@ -96,6 +96,15 @@ class Scenarios(unittest.TestCase):
     def test_every_scenario_ends_as_it_says(self):
         scenarios.replay(self, 'mitogen-importer', 4, ('up', 'to', 'end', 'deny'), Stage)
 
+    def test_nobody_below_waits_for_the_rest_of_what_cannot_be_read(self):
+        stage = Stage()
+        for line in 'ask 5 shop', 'part shop 1/2: shop':
+            stage.play(line)
+        stage.lines = []
+        self.assertRaises(Exception, stage.library.handle_bundle, core.Message(src_id=0, dst_id=1, data='junk'.encode()))
+        self.assertEqual(stage.lines, ['end 5: shop'])
+        self.assertEqual(stage.library.finder.partial, {})
+
 
 if __name__ == '__main__':
     unittest.main()
