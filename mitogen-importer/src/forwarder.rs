@@ -1,9 +1,10 @@
 //! The machine of a context between the root and others: it keeps the answers that pass, and joins
 //! requests for the same module.
 //!
-//! It deals in *bundles*: all that was sent for one request. A bundle travels on as it came, so nothing is
-//! unpacked or compressed on the way, and each goes by each link once. The agent's Python (`mitogen.library`)
-//! does the same; both are held to the same scenarios.
+//! It deals in *bundles*: all that is sent for one request. A bundle travels on as it came, part by part, so nothing
+//! is unpacked or compressed on the way and nobody waits for the end of it; each goes by each link once, and who
+//! comes late is sent the earlier parts first. The agent's Python (`mitogen.library`) does the same; both are held to
+//! the same scenarios.
 
 use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug)]
 pub struct Forwarder<P> {
     bundles: Vec<Bundle<P>>,
+    /// Names asked for, and the bundles of which more is to come for them.
+    partial: BTreeMap<String, usize>,
     /// In which bundle a name is, be it as a module or as an absence.
     names: BTreeMap<String, usize>,
     /// Names that the parent was asked for, and who waits for them.
@@ -25,7 +28,19 @@ pub struct Forwarder<P> {
 
 #[derive(Debug)]
 struct Bundle<P> {
+    /// What the parent was asked for.
+    name: String,
     parts: Vec<P>,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    /// More is to come, which these links are sent as it comes.
+    Open(BTreeSet<ContextId>),
+    Complete,
+    /// More was to come when the parent was lost.
+    Cut,
 }
 
 /// What the forwarder wants done.
@@ -39,6 +54,13 @@ pub enum Step<P> {
         link: ContextId,
         /// A part of a bundle.
         part: P,
+    },
+    /// Say by this link that no more of a bundle will come.
+    End {
+        /// The link.
+        link: ContextId,
+        /// What the bundle came for.
+        name: String,
     },
     /// Say by this link that there is no such module.
     Deny {
@@ -60,6 +82,7 @@ impl<P: Clone> Forwarder<P> {
     pub fn new() -> Forwarder<P> {
         Forwarder {
             bundles: Vec::new(),
+            partial: BTreeMap::new(),
             names: BTreeMap::new(),
             waiting: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -92,6 +115,13 @@ impl<P: Clone> Forwarder<P> {
     /// The parent is gone: what is not here will never be.
     pub fn handle_parent_down(&mut self) {
         self.denied.get_or_insert_default();
+        for bundle in std::mem::take(&mut self.partial).into_values() {
+            let bundle = &mut self.bundles[bundle];
+            if let End::Open(links) = std::mem::replace(&mut bundle.end, End::Cut) {
+                let end = |link| Step::End { link, name: bundle.name.clone() };
+                self.steps.extend(links.into_iter().map(end));
+            }
+        }
         for (name, links) in std::mem::take(&mut self.waiting) {
             for link in links {
                 self.deny(&name, link);
@@ -99,17 +129,30 @@ impl<P: Clone> Forwarder<P> {
         }
     }
 
-    /// The parent's answer to a request is complete.
-    pub fn handle_bundle(&mut self, names: &[&str], parts: Vec<P>) {
-        let bundle = self.bundles.len();
-        self.bundles.push(Bundle { parts });
+    /// A part of the parent's answer to the request for `asked`: the names of which it tells, and whether nothing
+    /// more comes for it.
+    pub fn handle_part(&mut self, asked: &str, names: &[&str], part: P, last: bool) {
+        let at = *self.partial.entry(asked.to_owned()).or_insert_with(|| {
+            let end = End::Open(BTreeSet::new());
+            self.bundles.push(Bundle { name: asked.to_owned(), parts: Vec::new(), end });
+            self.bundles.len() - 1
+        });
+        let bundle = &mut self.bundles[at];
+        bundle.parts.push(part.clone());
+        if let End::Open(links) = &bundle.end {
+            self.steps.extend(links.iter().map(|&link| Step::Pass { link, part: part.clone() }));
+        }
+        if last {
+            bundle.end = End::Complete;
+            self.partial.remove(asked);
+        }
         let mut links = BTreeSet::new();
         for &name in names {
-            self.names.entry(name.to_owned()).or_insert(bundle);
+            self.names.entry(name.to_owned()).or_insert(at);
             links.extend(self.waiting.remove(name).unwrap_or_default());
         }
         for link in links {
-            self.pass(bundle, link);
+            self.pass(at, link);
         }
     }
 
@@ -118,6 +161,11 @@ impl<P: Clone> Forwarder<P> {
         self.sent.remove(&link);
         if let Some(denied) = &mut self.denied {
             denied.remove(&link);
+        }
+        for &bundle in self.partial.values() {
+            if let End::Open(links) = &mut self.bundles[bundle].end {
+                links.remove(&link);
+            }
         }
         for links in self.waiting.values_mut() {
             links.retain(|&waiting| waiting != link);
@@ -144,10 +192,15 @@ impl<P: Clone> Forwarder<P> {
         }
     }
 
-    fn pass(&mut self, bundle: usize, link: ContextId) {
-        if self.sent.entry(link).or_default().insert(bundle) {
-            let parts = self.bundles[bundle].parts.iter().cloned();
-            self.steps.extend(parts.map(|part| Step::Pass { link, part }));
+    fn pass(&mut self, at: usize, link: ContextId) {
+        if self.sent.entry(link).or_default().insert(at) {
+            let bundle = &mut self.bundles[at];
+            self.steps.extend(bundle.parts.iter().map(|part| Step::Pass { link, part: part.clone() }));
+            match &mut bundle.end {
+                End::Open(links) => drop(links.insert(link)),
+                End::Complete => {}
+                End::Cut => self.steps.push_back(Step::End { link, name: bundle.name.clone() }),
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Memo {
     pub(crate) after: History,
     /// All that links with the history `after` were sent.
     pub(crate) sent: Arc<BTreeSet<ModuleName>>,
-    pub(crate) answer: Answer,
+    pub(crate) parts: Vec<Answer>,
     /// What was known of the world. As long as that is the same, so is the answer.
     pub(crate) grounds: Vec<(ModuleName, Found)>,
 }
@@ -72,8 +72,8 @@ impl Memory {
     }
 
     /// Remembers what a link with the history `before` was answered.
-    pub(crate) fn put(&mut self, before: History, memo: Memo) {
-        let key = (before, memo.answer.name.clone());
+    pub(crate) fn put(&mut self, before: History, name: ModuleName, memo: Memo) {
+        let key = (before, name);
         if self.memos.len() >= MOST && !self.memos.contains_key(&key) {
             self.memos.clear();
         }

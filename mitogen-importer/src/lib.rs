@@ -26,13 +26,18 @@
 //! };
 //! let mut responder = Responder::new(Policy::default());
 //! responder.handle_request(ContextId(1), ModuleName::parse("app")?);
-//! let answer = loop {
+//! let mut sent = Vec::new();
+//! loop {
 //!     match responder.poll_output().expect("a request is always answered") {
 //!         Output::Find(name) => responder.handle_found(name.clone(), find(name)),
-//!         Output::Send { answer, .. } => break answer,
+//!         Output::Send { answer, .. } => {
+//!             sent.extend(answer.modules.iter().map(|module| module.name.to_string()));
+//!             if answer.last {
+//!                 break;
+//!             }
+//!         }
 //!     }
-//! };
-//! let sent: Vec<_> = answer.modules.iter().map(|module| module.name.as_str()).collect();
+//! }
 //! assert_eq!(sent, ["app", "helper"]);
 //! # Ok::<(), mitogen_importer::NameError>(())
 //! ```
@@ -56,6 +61,7 @@ mod history;
 mod module;
 mod name;
 mod needs;
+mod order;
 mod policy;
 mod responder;
 mod scan;

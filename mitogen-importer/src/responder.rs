@@ -1,13 +1,15 @@
 //! The root's machine: what each neighbour is sent when it asks for a module.
 //!
 //! ```text
-//!   handle_request ─> Find ... (the world looks) ... handle_found ─> Find ... ─> Send
+//!   handle_request ─> Find ... (the world looks) ... handle_found ─> Find ... ─> Send, Find ... ─> Send, Send
 //! ```
 //!
-//! The answer to a request is the module and all that it will import, each module once for a link.
+//! The answer to a request is the module and all that it will import, each module once for a link. What is found
+//! first is sent first, while the rest is still looked for: an answer of some size comes in parts.
 
 use crate::history::{History, Memo, Memory};
 use crate::module::{Absence, Found, Module};
+use crate::order::Order;
 use crate::{Dialect, ModuleName, Policy, stdlib};
 use mitogen_wire::ContextId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,10 +19,15 @@ use std::sync::Arc;
 /// its own.
 const MOST: usize = 20_000;
 
+/// How many bytes of source make a part: of the first one, which somebody waits for, and of each later one. What is
+/// larger gains little, for zlib looks back 32 KiB; what is smaller would have to be a message of its own.
+const PARTS: (usize, usize) = (4 << 10, 128 << 10);
+
 /// Answers requests for modules.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Responder {
     policy: Policy,
+    parts: (usize, usize),
     links: BTreeMap<ContextId, Link>,
     jobs: VecDeque<Job>,
     /// What was found since there was nothing to do. Emptied when there is nothing to do again, because
@@ -58,12 +65,17 @@ struct Job {
     name: ModuleName,
     /// What the link had been sent when the job began.
     began: Option<History>,
+    /// What it has been sent since, if that was all for this job.
+    now: Option<History>,
+    /// What was sent for this job.
+    parts: Vec<Answer>,
     todo: VecDeque<ModuleName>,
     /// Those of `todo` that must be looked for first.
     waiting: Vec<ModuleName>,
     seen: BTreeSet<ModuleName>,
-    modules: BTreeMap<ModuleName, Arc<Module>>,
-    absent: BTreeMap<ModuleName, Absence>,
+    /// What is found and not yet sent.
+    modules: Order,
+    absent: Vec<(ModuleName, Absence)>,
     /// Those of `todo` that the link had before.
     before: BTreeSet<ModuleName>,
 }
@@ -82,24 +94,44 @@ pub enum Output {
     },
 }
 
-/// What is sent for a request, all at once.
+/// A part of what is sent for a request. For [`Dialect::Standard`] there is one part only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// What was asked for.
     pub name: ModuleName,
-    /// The modules that were not sent there before, sorted by name: packages before their members. Empty if the
-    /// one asked for had been sent.
+    /// Modules that were not sent there before, packages before their members: in the order in which they will be
+    /// imported, as far as it was known when the part was made; for [`Dialect::Standard`] sorted by name.
     pub modules: Vec<Arc<Module>>,
-    /// Names for which there will be no module, among them those that are the target's own affair.
+    /// Names for which there will be no module, sorted, among them those that are the target's own affair.
     pub absent: Vec<(ModuleName, Absence)>,
-    /// Names that belong to the answer as well, and were told by this link before, sorted.
+    /// Names that belong to the answer as well, and were told by this link before, sorted. Only the last part
+    /// says so.
     pub before: Vec<ModuleName>,
+    /// Whether nothing more comes for this request.
+    pub last: bool,
 }
 
 impl Responder {
     /// A responder that nobody has asked yet.
     pub fn new(policy: Policy) -> Responder {
-        Responder { policy, ..Responder::default() }
+        Responder {
+            policy,
+            parts: PARTS,
+            links: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            known: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            memory: Memory::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The same, whose answers are cut into parts as soon as so many bytes of source are found: for the first part,
+    /// and for each later one.
+    #[must_use]
+    pub fn with_parts(mut self, first: usize, later: usize) -> Responder {
+        self.parts = (first, later);
+        self
     }
 
     /// The far end of a link understands this dialect. Without a word, it is an agent of ours.
@@ -122,11 +154,13 @@ impl Responder {
             link,
             dialect: self.links.get(&link).map(|link| link.dialect).unwrap_or_default(),
             began: None,
+            now: None,
+            parts: Vec::new(),
             todo: name.prefixes().collect(),
             waiting: Vec::new(),
             seen: BTreeSet::new(),
-            modules: BTreeMap::new(),
-            absent: BTreeMap::new(),
+            modules: Order::new(name.prefixes()),
+            absent: Vec::new(),
             before: BTreeSet::new(),
             name,
         });
@@ -167,8 +201,11 @@ impl Responder {
         for _ in 0..self.jobs.len() {
             let Some(mut job) = self.jobs.pop_front() else { break };
             let link = self.links.entry(job.link).or_default();
-            let began = *job.began.get_or_insert(link.history);
-            if let Some(memo) = self.memory.get(link.history, &job.name).filter(|_| began == link.history) {
+            if job.began.is_none() {
+                (job.began, job.now) = (Some(link.history), Some(link.history));
+            }
+            let untold = job.began == Some(link.history);
+            if let Some(memo) = self.memory.get(link.history, &job.name).filter(|_| untold) {
                 for (name, _) in memo.grounds.iter().filter(|(name, _)| !self.known.contains_key(name)) {
                     if self.asked.insert(name.clone()) {
                         self.outputs.push_back(Output::Find(name.clone()));
@@ -180,7 +217,8 @@ impl Responder {
                 }
                 if memo.holds(&self.known) {
                     (link.sent, link.history) = (Arc::clone(&memo.sent), memo.after);
-                    self.outputs.push_back(Output::Send { link: job.link, answer: memo.answer.clone() });
+                    let send = |answer: &Answer| Output::Send { link: job.link, answer: answer.clone() };
+                    self.outputs.extend(memo.parts.iter().map(send));
                     continue;
                 }
             }
@@ -189,6 +227,13 @@ impl Responder {
                     self.outputs.push_back(Output::Find(name));
                 }
             });
+            if job.dialect == Dialect::Bundles {
+                // One at a time: what is found next may be imported before the rest of this.
+                let enough = if job.parts.is_empty() { self.parts.0 } else { self.parts.1 };
+                if let Some(modules) = job.modules.take(enough) {
+                    self.send(&mut job, modules, false);
+                }
+            }
             match job.waiting.is_empty() {
                 true => self.finish(job),
                 false => self.jobs.push_back(job),
@@ -199,30 +244,48 @@ impl Responder {
         }
     }
 
-    fn finish(&mut self, job: Job) {
+    /// Sends a part: these modules, and what is known to be absent.
+    fn send(&mut self, job: &mut Job, mut modules: Vec<Arc<Module>>, last: bool) {
         let link = self.links.entry(job.link).or_default();
-        let before = link.history;
         let sent = Arc::make_mut(&mut link.sent);
-        let grounds = job.grounds(&self.known);
         let told = sent.len();
-        let modules: Vec<_> = job.modules.into_values().filter(|m| sent.insert(m.name.clone())).collect();
-        let mut absent = Vec::new();
-        for (name, absence) in job.absent {
-            // What was asked for is answered, and not noted: an asker can think of any number of names.
-            if name == job.name || sent.insert(name.clone()) {
-                absent.push((name, absence));
+        modules.retain(|module| sent.insert(module.name.clone()));
+        // What was asked for is answered, and not noted: an asker can think of any number of names.
+        let mut absent = std::mem::take(&mut job.absent);
+        absent.retain(|(name, _)| *name == job.name || sent.insert(name.clone()));
+        absent.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if sent.len() > told {
+            let alone = job.now == Some(link.history);
+            link.history = self.memory.fresh();
+            job.now = alone.then_some(link.history);
+        }
+        let before = if last { std::mem::take(&mut job.before).into_iter().collect() } else { Vec::new() };
+        let answer = Answer { name: job.name.clone(), modules, absent, before, last };
+        job.parts.push(answer.clone());
+        self.outputs.push_back(Output::Send { link: job.link, answer });
+    }
+
+    fn finish(&mut self, mut job: Job) {
+        let mut modules = std::mem::take(&mut job.modules).rest();
+        if job.dialect == Dialect::Standard {
+            modules.sort_by(|a, b| a.name.cmp(&b.name));
+        } else {
+            while let Some(end) = end_of_part(&modules, self.parts.1) {
+                let rest = modules.split_off(end);
+                self.send(&mut job, std::mem::replace(&mut modules, rest), false);
             }
         }
-        let answer = Answer { name: job.name, modules, absent, before: job.before.into_iter().collect() };
-        if link.sent.len() > told {
-            link.history = self.memory.fresh();
-        }
+        self.send(&mut job, modules, true);
+        let link = self.links.entry(job.link).or_default();
         // What is asked for in vain leaves nothing behind.
-        if job.began == Some(before) && !answer.modules.is_empty() {
+        if let Some(began) = job.began
+            && job.now == Some(link.history)
+            && job.parts.iter().any(|part| !part.modules.is_empty())
+        {
+            let grounds = job.grounds(&self.known);
             let (after, sent) = (link.history, Arc::clone(&link.sent));
-            self.memory.put(before, Memo { after, sent, answer: answer.clone(), grounds });
+            self.memory.put(began, job.name, Memo { after, sent, parts: job.parts, grounds });
         }
-        self.outputs.push_back(Output::Send { link: job.link, answer });
     }
 }
 
@@ -284,6 +347,11 @@ impl Job {
                     self.leave(name, Absence::Missing);
                     continue;
                 }
+                // Another request may have made the member known before its package.
+                if self.waiting.contains(&parent) {
+                    self.waiting.push(name);
+                    continue;
+                }
             }
             match known.get(&name) {
                 None => {
@@ -291,11 +359,9 @@ impl Job {
                     self.waiting.push(name);
                 }
                 Some(Found::Module(module)) => {
-                    if self.modules.len() < MOST {
-                        self.todo
-                            .extend(module.needs.iter().filter(|need| !self.seen.contains(need)).cloned());
-                    }
-                    self.modules.insert(name.clone(), Arc::clone(module));
+                    let needs = if self.modules.found() < MOST { &module.needs[..] } else { &[] };
+                    let todo = &mut self.todo;
+                    self.modules.add(module, needs, |need| todo.push_back(need));
                     self.seen.insert(name);
                 }
                 Some(Found::Absent(absence)) => {
@@ -325,7 +391,17 @@ impl Job {
     fn leave(&mut self, name: ModuleName, absence: Absence) {
         self.seen.insert(name.clone());
         if name == self.name || name.is_top() || absence != Absence::Missing {
-            self.absent.insert(name, absence);
+            self.absent.push((name, absence));
         }
     }
+}
+
+/// Where the first part of these ends, if something is left behind it.
+fn end_of_part(modules: &[Arc<Module>], enough: usize) -> Option<usize> {
+    let mut size = 0;
+    let last = modules.iter().position(|module| {
+        size += module.source.len();
+        size >= enough
+    })?;
+    Some(last + 1).filter(|&end| end < modules.len())
 }

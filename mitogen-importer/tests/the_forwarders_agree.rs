@@ -20,8 +20,16 @@ fn play(forwarder: &mut Forwarder<String>, statement: &str) {
             let count = words[2].trim_end_matches(':');
             let total: usize = count.parse().expect("a number of parts");
             let names: Vec<&str> = words[3..].iter().map(|name| name.trim_start_matches('-')).collect();
-            let parts = (1..=total).map(|part| format!("{} {part}/{total}", words[1])).collect();
-            forwarder.handle_bundle(&names, parts);
+            for part in 1..=total {
+                let names = if part == total { &names[..] } else { &[] };
+                forwarder.handle_part(words[1], names, format!("{} {part}/{total}", words[1]), part == total);
+            }
+        }
+        "part" => {
+            let count = words[2].trim_end_matches(':');
+            let (part, total) = count.split_once('/').expect("which part of how many");
+            let names: Vec<&str> = words[3..].iter().map(|name| name.trim_start_matches('-')).collect();
+            forwarder.handle_part(words[1], &names, format!("{} {count}", words[1]), part == total);
         }
         "lost" => forwarder.handle_link_down(link(words[1])),
         "orphan" => forwarder.handle_parent_down(),
@@ -35,6 +43,7 @@ fn outcome(forwarder: &mut Forwarder<String>) -> Vec<String> {
     let line = |step| match step {
         Step::Ask(name) => format!("up {name}"),
         Step::Pass { link, part } => format!("to {link}: {part}"),
+        Step::End { link, name } => format!("end {link}: {name}"),
         Step::Deny { link, name } => format!("deny {link}: {name}"),
     };
     let mut lines: Vec<String> = steps.map(line).collect();
@@ -47,7 +56,7 @@ fn replay(path: &Path) {
     let lines = story.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     let lines: Vec<(usize, &str)> =
         lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
-    let expects = |line: &str| ["up ", "to ", "deny "].iter().any(|verb| line.starts_with(verb));
+    let expects = |line: &str| ["up ", "to ", "end ", "deny "].iter().any(|verb| line.starts_with(verb));
     let mut forwarder = Forwarder::new();
     let mut rest = &lines[..];
     while let [(number, statement), more @ ..] = rest {

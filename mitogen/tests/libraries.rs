@@ -8,6 +8,7 @@ use common::interpreters;
 use mitogen::{Context, Local, Router, Value};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Each function works with a library and returns its file and what came of the work.
 const WORK: &str = r#"
@@ -151,9 +152,13 @@ async fn work_on(set: &str, versions: &[&str]) {
         let second = first.connect(method()).await.expect("the second hop");
         let leaf = second.connect(method()).await.expect("a leaf");
         check(&leaf, 3, &python).await;
-        let (near_stats, first_stats) =
-            (near.stats().expect("a neighbour"), first.stats().expect("a neighbour"));
-        assert_eq!(near_stats.modules_sent, first_stats.modules_sent, "each crosses the first link once");
+        // What nobody waited for may still be on its way.
+        let sent = |context: &Context| context.stats().expect("a neighbour").modules_sent;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while sent(&near) != sent(&first) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(sent(&near), sent(&first), "each crosses the first link once");
 
         // What one leaf had, another gets from the hop between.
         let other = second.connect(method()).await.expect("another leaf");

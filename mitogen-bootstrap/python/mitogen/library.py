@@ -1,6 +1,6 @@
 """What passes through a context on its way to its children: modules and data files. All of it is kept, and goes by each link once.
 
-Modules of the agent come one by one; those of users come in bundles, each the answer to one request, and travel on as they came. No descriptor is known here.
+Modules of the agent come one by one; those of users come in bundles, each the answer to one request, and travel on as they came, part by part. No descriptor is known here.
 """
 import zlib
 from mitogen import core, modules
@@ -70,6 +70,9 @@ class Library(object):
         """Nobody will answer any more."""
         self.lock.acquire()
         try:
+            partial, self.finder.partial = self.finder.partial, {}
+            self.end(partial)
+            self.finder.stir()
             for name in self.asked:
                 if name not in self.answers and name not in self.finder.where and name not in self.importer.cache:
                     self.deny(name)
@@ -108,6 +111,8 @@ class Library(object):
                 link.modules.add(bundle)
                 for part in bundle.parts:
                     self.router.tell(link, LOAD_BUNDLE, part, core.ENC_PICKLE)
+                if not bundle.complete:
+                    bundle.links.append(link)
             return True
         found = self.find(name)
         if found and name not in link.modules:
@@ -118,7 +123,7 @@ class Library(object):
         return found
 
     def forget(self, link):
-        for links in list(self.waiting.values()) + list(self.resources.values()):
+        for links in list(self.waiting.values()) + list(self.resources.values()) + [bundle.links for bundle in self.finder.partial.values()]:
             if link in links:
                 links.remove(link)
 
@@ -161,13 +166,32 @@ class Library(object):
             return
         self.lock.acquire()
         try:
-            bundle = self.finder.collect(msg.data)
-            if bundle:
-                for entry in bundle.entries:
-                    for link in self.waiting.pop(entry[0], ()):
-                        self.send(entry[0], link)
+            partial = self.finder.partial
+            try:
+                bundle, names = self.finder.collect(msg.data)
+            except:
+                # It cannot be read, and all was given up.
+                self.end(partial)
+                raise
+            self.pass_on(bundle)
+            for name in names:
+                for link in self.waiting.pop(name, ()):
+                    self.send(name, link)
         finally:
             self.lock.release()
+
+    def pass_on(self, bundle):
+        """Sends the newest part to those who had the others."""
+        for link in bundle.links:
+            self.router.tell(link, LOAD_BUNDLE, bundle.parts[-1], core.ENC_PICKLE)
+        if bundle.complete:
+            bundle.links = []
+
+    def end(self, partial):
+        """Completes bundles of which no more will come, so that nobody below waits for it."""
+        for name, bundle in partial.items():
+            bundle.add(core.dumps((to_text(name), True, core.Blob(zlib.compress(core.dumps([], 2))), core.Blob(zlib.compress(core.BytesType()))), 2))
+            self.pass_on(bundle)
 
     def handle_forward_module(self, msg):
         context_id, name = msg.data.decode().split('\0', 1)

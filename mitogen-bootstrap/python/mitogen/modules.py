@@ -5,6 +5,10 @@ import mitogen
 from mitogen import core
 from mitogen.core import BytesType, Message, to_text
 from mitogen.importer import allocate_lock, get_ident
+try:
+    from _imp import acquire_lock, release_lock  # novm
+except ImportError:
+    release_lock = None
 
 GET_RESOURCE = 112
 LOAD_RESOURCE = 113
@@ -71,6 +75,23 @@ def border(payload):
     return payload.index(BORDER) + 1
 
 
+def wait(lock):
+    """Waits for a lock. Python 3 holds a lock of all imports while it asks a finder, and the I/O thread may want that."""
+    depth = 0
+    try:
+        while release_lock:
+            release_lock()
+            depth += 1
+    except RuntimeError:
+        pass
+    try:
+        lock.acquire()
+    finally:
+        while depth:
+            acquire_lock()
+            depth -= 1
+
+
 class Part(object):
     """A part of a bundle: the sources of some modules, unpacked when the first is wanted."""
 
@@ -107,19 +128,21 @@ class Source(object):
 
 
 class Bundle(object):
-    """All that came for one request."""
+    """All that comes for one request, part by part."""
 
     def __init__(self):
         self.parts = []
-        # (name, children, path, source or reason)
-        self.entries = []
+        self.complete = False
+        # Those below that are sent each part as it comes.
+        self.links = []
 
     def add(self, payload):
-        """Takes the next part. Says whether it was the last."""
+        """Takes the next part; returns its entries: (name, children, path, source or reason)."""
         part = Part(payload)
-        _, last, entries = part.head()
+        _, last, head = part.head()
+        entries = []
         start = 0
-        for name, children, path, size, reason in entries:
+        for name, children, path, size, reason in head:
             content = reason
             if path is not None:
                 content = Source(part, start, size)
@@ -127,9 +150,10 @@ class Bundle(object):
                 start += size
             if children is not None:
                 children = [str(child) for child in children]
-            self.entries.append((str(name), children, path, content))
+            entries.append((str(name), children, path, content))
         self.parts.append(payload)
-        return last
+        self.complete = last
+        return entries
 
 
 class Finder(object):
@@ -137,10 +161,11 @@ class Finder(object):
 
     def __init__(self, importer):
         self.importer = importer
-        # Names asked for -> bundles that are not complete.
+        # Names asked for -> bundles of which more is to come. As long as there is one nothing is asked for: it may come with that.
         self.partial = {}
-        # Complete ones; name -> the one it is in.
-        self.bundles = []
+        # (name, what was asked for its sake or None, lock) of each who waits for that reason.
+        self.hopes = []
+        # Name -> the bundle it is in.
         self.where = {}
         # Paths of packages -> their names.
         self.folders = {}
@@ -155,6 +180,7 @@ class Finder(object):
                     router.add_handler(fn, handle, True, True)
         sys.path_hooks.append(self.hook)
         importer.give_up = self.give_up
+        importer.handle_answer = self.handle_answer
 
     # What the parent sends; on the I/O thread.
 
@@ -163,27 +189,68 @@ class Finder(object):
             self.collect(msg.data)
 
     def collect(self, payload):
-        """Takes a part of a bundle; returns the bundle if it is complete."""
+        """Takes a part of a bundle, which counts from now on; returns the bundle and the names that came."""
+        importer = self.importer
         try:
-            name = str(core.loads(payload)[0])
-            bundle = self.partial.setdefault(name, Bundle())
-            last = bundle.add(payload)
+            asked = str(core.loads(payload)[0])
+            bundle = self.partial.get(asked) or Bundle()
+            entries = bundle.add(payload)
         except:
             # Whose import waits for this is not known.
-            self.importer.give_up()
+            importer.give_up()
             raise
-        if last:
-            del self.partial[name]
-            self.bundles.append(bundle)
-            for entry in bundle.entries:
-                self.where.setdefault(entry[0], bundle)
-            importer = self.importer
-            # Last those that somebody waits for: whoever wakes wants the others next.
-            for awaited in False, True:
-                for entry in bundle.entries:
-                    if (entry[0] in importer.waiting) is awaited:
-                        importer.handle_answer(*entry)
-            return bundle
+        # Whoever wakes and misses more sees that there is more to come.
+        self.partial[asked] = bundle
+        for entry in entries:
+            self.where.setdefault(entry[0], bundle)
+        # Last those that somebody waits for: whoever wakes wants the others next.
+        for awaited in False, True:
+            for entry in entries:
+                if (entry[0] in importer.waiting) is awaited:
+                    type(importer).handle_answer(importer, *entry)
+        if bundle.complete:
+            del self.partial[asked]
+        self.stir()
+        return bundle, [entry[0] for entry in entries]
+
+    def handle_answer(self, *entry):
+        """In the importer's place, whatever message brings it."""
+        type(self.importer).handle_answer(self.importer, *entry)
+        self.stir()
+
+    def is_settled(self, fullname, wanted):
+        """Whether a module is here, or nothing is on its way."""
+        cache = self.importer.cache
+        return fullname in cache or not self.partial and (not wanted or wanted in cache)
+
+    def stir(self):
+        """Wakes those who wait for no reason any more."""
+        for hope in list(self.hopes):
+            if self.is_settled(*hope[:2]):
+                self.hopes.remove(hope)
+                hope[2].release()
+
+    def settle(self, fullname, wanted=None):
+        """Waits until a module is here or nothing is on its way; the answer to what was asked for is until it is here."""
+        if self.importer.request and get_ident() != self.importer.io_thread and not self.is_settled(fullname, wanted):
+            lock = allocate_lock()
+            lock.acquire()
+            self.hopes.append((fullname, wanted, lock))
+            # What came before that has stirred nobody.
+            if not self.is_settled(fullname, wanted):
+                econtext = getattr(mitogen, 'econtext', None)
+                if econtext:
+                    # The main thread reads nothing while it waits.
+                    econtext.broker.wake()
+                wait(lock)
+
+    def ask(self, wanted):
+        """Asks for a module unless that was done; on the thread that wants it."""
+        importer = self.importer
+        lock = allocate_lock()
+        lock.acquire()
+        if wanted not in importer.cache and importer.waiting.setdefault(wanted, lock) is lock and importer.request and wanted not in importer.cache:
+            importer.request(wanted)
 
     def handle_resource(self, msg):
         if not msg.is_dead:
@@ -211,11 +278,13 @@ class Finder(object):
                 return False
         elif fullname in OWN and fullname not in self.where or not can_be_asked(fullname):
             return False
-        if core.PY3 and fullname not in importer.cache:
+        self.settle(fullname)
+        if core.PY3 and fullname not in importer.cache and get_ident() != importer.io_thread:
             # What comes for the member holds the packages around it: one round trip for all of them.
             wanted = goal(fullname)
             if can_be_asked(wanted):
-                importer.fetch(wanted)
+                self.ask(wanted)
+                self.settle(fullname, wanted)
         _, path, reason = importer.fetch(fullname)
         if path is None and reason:
             error = ImportError('%s cannot be imported here: %s' % (fullname, to_text(reason)))
@@ -347,7 +416,9 @@ class Finder(object):
 
     def give_up(self):
         """Ends all waiting, when no more answers can come."""
+        self.partial = {}
         type(self.importer).give_up(self.importer)
+        self.stir()
         for key in list(self.waiting):
             if key not in self.resources:
                 self.resources[key] = None

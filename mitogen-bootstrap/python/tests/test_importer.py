@@ -3,6 +3,7 @@ import linecache
 import pkgutil
 import sys
 import threading
+import time
 import traceback
 import unittest
 import zlib
@@ -124,13 +125,113 @@ class Serving(unittest.TestCase):
         self.assertEqual(zzb.x, 2)
         self.assertEqual(self.asked, ['zza'])
 
-    def test_parts_count_from_the_last_one_on(self):
-        first = bundle('zzp', [('zzq', None, '/x/zzq.py', b'y = 1\n')], False)
-        self.finder.collect(first)
-        self.assertFalse('zzq' in self.importer.cache)
-        self.finder.collect(bundle('zzp', [('zzp', None, '/x/zzp.py', b'from zzq import y\n')]))
+    def importing(self, *names):
+        """Imports modules, each on a thread of its own; the threads and what they say: (name, 'x of the module' or None)."""
+        results = []
+
+        def work(name):
+            try:
+                results.append((name, __import__(name).x))
+            except ImportError:
+                results.append((name, None))
+        return self.threads(work, names), results
+
+    def finding(self, *names):
+        """The same with the finder alone, without Python's locks: (name, whether it is there)."""
+        results = []
+        return self.threads(lambda name: results.append((name, self.finder.find(name))), names), results
+
+    def threads(self, work, names):
+        threads = [threading.Thread(target=work, args=(name,)) for name in names]
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+        return threads
+
+    def until(self, condition):
+        for _ in range(harness.PATIENCE * 1000):
+            if condition():
+                return
+            time.sleep(.001)
+        self.fail('it does not happen')
+
+    def join(self, threads):
+        for thread in threads:
+            thread.join(harness.PATIENCE)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual((self.finder.hopes, self.finder.partial), ([], {}))
+
+    def module(self, name, text='x = 1\n'):
+        return name, None, '/x/%s.py' % name, text.encode()
+
+    def test_a_part_counts_at_once(self):
+        self.finder.collect(bundle('zzp', [self.module('zzp', 'import zzq\nx = 2\n'), self.module('zzq')], False))
         import zzp
-        self.assertEqual((zzp.y, self.asked), (1, []))
+        self.assertEqual((zzp.x, zzp.zzq.x, self.asked), (2, 1, []))
+
+    def test_what_may_still_come_is_waited_for_and_not_asked_for(self):
+        self.finder.collect(bundle('zzp', [self.module('zzp')], False))
+        threads, results = self.finding('zzp', 'zzq', 'zzr', 'zzs', 'zzt')
+        self.until(lambda: results == [('zzp', True)] and len(self.finder.hopes) == 4)
+        self.finder.collect(bundle('zzp', [self.module('zzq')], False))
+        self.until(lambda: results[1:] == [('zzq', True)])
+        # One that there is not, and one that comes with another bundle, in turns.
+        self.finder.collect(bundle('zzo', [self.module('zzo'), ('zzs', None, None, None)], False))
+        self.until(lambda: len(results) == 3)
+        self.finder.collect(bundle('zzp', []))
+        self.assertEqual(self.asked, [])
+        self.answers['zzr'] = [self.module('zzr')]
+        self.finder.collect(bundle('zzo', [self.module('zzt')]))
+        self.join(threads)
+        self.assertEqual(sorted(results), [('zzp', True), ('zzq', True), ('zzr', True), ('zzs', False), ('zzt', True)])
+        # Only now, when nothing is on its way.
+        self.assertEqual(self.asked, ['zzr'])
+
+    def test_a_package_goes_ahead_of_the_member_that_was_asked_for(self):
+        if not core.PY3:
+            return
+        asked = threading.Event()
+        self.importer.request = lambda name: (self.asked.append(name), asked.set())
+        threads, results = self.importing('zzo.down')
+        self.assertTrue(asked.wait(harness.PATIENCE))
+        self.finder.collect(bundle('zzo.down', [('zzo', ['down', 'more'], '/x/zzo/__init__.py', b'x = 1\nimport zzo.more\n')], False))
+        self.until(lambda: hasattr(sys.modules.get('zzo'), 'x'))
+        self.finder.collect(bundle('zzo.down', [('zzo.more', None, '/x/zzo/more.py', b'')], False))
+        self.until(lambda: 'zzo.more' in sys.modules)
+        self.finder.collect(bundle('zzo.down', [('zzo.down', None, '/x/zzo/down.py', b'')]))
+        self.join(threads)
+        self.assertEqual((results, self.asked), ([('zzo.down', 1)], ['zzo.down']))
+
+    def test_a_cycle_across_parts_and_threads_ends(self):
+        self.finder.collect(bundle('zza', [self.module('zza', 'import zzb\nx = 1\n')], False))
+        threads, results = self.importing('zza', 'zzb', 'zza')
+        self.until(lambda: self.finder.hopes)
+        self.finder.collect(bundle('zza', [self.module('zzb', 'import zza\nx = 2\n')]))
+        self.join(threads)
+        self.assertEqual((sorted(results), self.asked), ([('zza', 1), ('zza', 1), ('zzb', 2)], []))
+
+    def test_a_link_that_is_lost_in_the_middle_wakes_who_waits(self):
+        for end in self.importer.close, self.importer.give_up, lambda: self.assertRaises(Exception, self.finder.collect, b'junk'):
+            self.finder.collect(bundle('zzp', [self.module('zzn')], False))
+            threads, results = self.importing('zzr', 'zzs')
+            self.until(lambda: self.finder.hopes)
+            end()
+            self.join(threads)
+            self.assertEqual(sorted(results), [('zzr', None), ('zzs', None)])
+            self.importer.request = self.request
+            for name in 'zzr', 'zzs':
+                self.importer.cache.pop(name, None)
+                self.importer.waiting.pop(name, None)
+
+    def test_the_end_of_an_answer_in_the_old_form_wakes_who_waits(self):
+        asked = threading.Event()
+        self.importer.request = lambda name: (self.asked.append(name), asked.set())
+        threads, results = self.importing('zzo.down')
+        self.assertTrue(asked.wait(harness.PATIENCE))
+        for name in 'zzo.down', 'zzo':
+            self.importer.handle_answer(name, *GONE)
+        self.join(threads)
+        self.assertEqual(results, [('zzo.down', None)])
 
     def test_a_reason_is_told(self):
         self.answers['zzfast'] = [('zzfast', None, None, to_text('it is an extension module'))]

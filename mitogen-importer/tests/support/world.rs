@@ -65,8 +65,31 @@ impl World {
         Found::Module(Arc::clone(known))
     }
 
-    /// Answers all that is asked, and gathers what is sent.
+    /// Answers all that is asked, and gathers what is sent: an answer in parts as one, where it ends.
     pub fn run(&mut self, responder: &mut Responder) -> Vec<(ContextId, Answer)> {
+        let mut whole = Vec::new();
+        let mut begun: BTreeMap<(ContextId, ModuleName), Answer> = BTreeMap::new();
+        for (link, part) in self.run_for_parts(responder) {
+            let key = (link, part.name.clone());
+            let answer = match begun.remove(&key) {
+                None => part,
+                Some(mut answer) => {
+                    answer.modules.extend(part.modules);
+                    answer.absent.extend(part.absent);
+                    Answer { before: part.before, last: part.last, ..answer }
+                }
+            };
+            match answer.last {
+                true => whole.push((link, answer)),
+                false => drop(begun.insert(key, answer)),
+            }
+        }
+        assert!(begun.is_empty(), "an answer has no end");
+        whole
+    }
+
+    /// Answers all that is asked, and gathers what is sent.
+    pub fn run_for_parts(&mut self, responder: &mut Responder) -> Vec<(ContextId, Answer)> {
         let mut sent = Vec::new();
         while let Some(output) = responder.poll_output() {
             match output {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 /// A part of the answer to one `GET_MODULE`, on a private handle: only our own agent listens there.
 ///
-/// On the wire: the pickled tuple `(name, last, head, body)`. What several parts carry counts from the last
-/// one on, all at once. Those between take nothing apart but the heads.
+/// On the wire: the pickled tuple `(name, last, head, body)`. What a part carries counts as soon as it is there; a
+/// name that is in none yet may still come, as long as the last part has not. Those between take nothing apart but
+/// the heads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadBundle {
     /// The dotted name that was asked for.

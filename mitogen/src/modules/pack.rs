@@ -10,15 +10,14 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-/// How many bytes of source go into one part. A larger one gains nothing: zlib looks back 32 KiB.
-const PART: usize = 192 << 10;
 /// How many bytes of compressed answers are kept.
 const KEPT: usize = 64 << 20;
 
 /// Answers that were sent before.
 #[derive(Debug, Default)]
 pub(crate) struct Packer {
-    kept: HashMap<String, Vec<Kept>>,
+    /// Parts by what was asked for.
+    kept: HashMap<ModuleName, Vec<Kept>>,
     /// Modules that were sent one by one.
     single: HashMap<ModuleName, (Arc<Module>, Bytes)>,
     bytes: usize,
@@ -26,53 +25,50 @@ pub(crate) struct Packer {
 
 #[derive(Debug)]
 struct Kept {
-    modules: Vec<Arc<Module>>,
-    absent: Vec<(String, Option<String>)>,
-    parts: Vec<Part>,
+    answer: Answer,
+    part: Part,
 }
 
 /// A part of an answer, compressed.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+struct Part {
     head: Bytes,
     body: Bytes,
 }
 
 impl Packer {
-    /// The messages of an answer, in their order. `None` if it cannot be written.
-    pub(crate) fn pack(&mut self, answer: &Answer) -> Option<Vec<LoadBundle>> {
-        let name = answer.name.to_string();
-        let absent: Vec<(String, Option<String>)> =
-            answer.absent.iter().map(|(name, absence)| (name.to_string(), absence.reason())).collect();
-        let same = |kept: &&Kept| {
-            kept.absent == absent
-                && kept.modules.len() == answer.modules.len()
-                && kept.modules.iter().zip(&answer.modules).all(|(old, new)| Arc::ptr_eq(old, new))
-        };
-        let parts = match self.kept.get(&name).and_then(|kept| kept.iter().find(same)) {
-            Some(kept) => kept.parts.clone(),
-            None => {
-                let parts = compress(&answer.modules, &absent)?;
-                if self.bytes > KEPT {
-                    *self = Packer::default();
-                }
-                // What nobody has is asked for once, by mistake; no memory for that.
-                if !answer.modules.is_empty() {
-                    self.bytes += parts.iter().map(|part| part.head.len() + part.body.len()).sum::<usize>();
-                    let kept = Kept { modules: answer.modules.clone(), absent, parts: parts.clone() };
-                    self.kept.entry(name.clone()).or_default().push(kept);
-                }
-                parts
+    /// The messages of parts of answers; `None` for one that cannot be written.
+    pub(crate) fn pack(&mut self, answers: &[&Answer]) -> Vec<Option<LoadBundle>> {
+        let mut fresh: Vec<&Answer> = Vec::new();
+        for &answer in answers {
+            if self.kept(answer).is_none() && !fresh.iter().any(|other| is_same(other, answer)) {
+                fresh.push(answer);
             }
+        }
+        let packed = in_parallel(fresh, |answer| (answer, compress(answer)));
+        let message = |answer: &&Answer| {
+            let new = || packed.iter().find(|(other, _)| is_same(other, answer))?.1.as_ref();
+            let Part { head, body } = self.kept(answer).or_else(new)?.clone();
+            Some(LoadBundle { name: answer.name.to_string(), last: answer.last, head, body })
         };
-        let count = parts.len();
-        let message = |(at, part): (usize, Part)| LoadBundle {
-            name: name.clone(),
-            last: at + 1 == count,
-            head: part.head,
-            body: part.body,
-        };
-        Some(parts.into_iter().enumerate().map(message).collect())
+        let messages = answers.iter().map(message).collect();
+        if self.bytes > KEPT {
+            *self = Packer::default();
+        }
+        for (answer, part) in packed {
+            // What nobody has is asked for once, by mistake; no memory for that.
+            if let Some(part) = part.filter(|_| !answer.modules.is_empty()) {
+                self.bytes += part.head.len() + part.body.len();
+                let kept = Kept { answer: answer.clone(), part };
+                self.kept.entry(answer.name.clone()).or_default().push(kept);
+            }
+        }
+        messages
+    }
+
+    fn kept(&self, answer: &Answer) -> Option<&Part> {
+        let kept = self.kept.get(&answer.name)?.iter().find(|kept| is_same(&kept.answer, answer))?;
+        Some(&kept.part)
     }
 
     /// The messages of an answer in the standard protocol, in their order.
@@ -107,25 +103,17 @@ impl Packer {
     }
 }
 
-fn compress(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Option<Vec<Part>> {
-    let mut groups: Vec<&[Arc<Module>]> = Vec::new();
-    let (mut start, mut size) = (0, 0);
-    for (at, module) in modules.iter().enumerate() {
-        if size > 0 && size + module.source.len() > PART {
-            groups.push(&modules[start..at]);
-            (start, size) = (at, 0);
-        }
-        size += module.source.len();
-    }
-    groups.push(&modules[start..]);
-    let last = groups.len() - 1;
-    let tasks: Vec<_> = groups.into_iter().enumerate().collect();
-    let parts = in_parallel(tasks, |(at, group)| compress_part(group, if at == last { absent } else { &[] }));
-    parts.into_iter().collect()
+/// Whether they say the same, in bytes.
+fn is_same(a: &Answer, b: &Answer) -> bool {
+    a.name == b.name
+        && a.modules.len() == b.modules.len()
+        && a.modules.iter().zip(&b.modules).all(|(a, b)| Arc::ptr_eq(a, b))
+        && a.absent == b.absent
 }
 
-fn compress_part(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -> Option<Part> {
-    let mut entries: Vec<BundleEntry> = modules
+fn compress(answer: &Answer) -> Option<Part> {
+    let mut entries: Vec<BundleEntry> = answer
+        .modules
         .iter()
         .map(|module| BundleEntry {
             name: module.name.to_string(),
@@ -135,15 +123,15 @@ fn compress_part(modules: &[Arc<Module>], absent: &[(String, Option<String>)]) -
             reason: None,
         })
         .collect();
-    entries.extend(absent.iter().map(|(name, reason)| BundleEntry {
-        name: name.clone(),
+    entries.extend(answer.absent.iter().map(|(name, absence)| BundleEntry {
+        name: name.to_string(),
         children: None,
         path: None,
         size: 0,
-        reason: reason.clone(),
+        reason: absence.reason(),
     }));
     let head = deflate([&BundleEntry::encode_all(entries).ok()?])?;
-    let body = deflate(modules.iter().map(|module| &module.source))?;
+    let body = deflate(answer.modules.iter().map(|module| &module.source))?;
     Some(Part { head, body })
 }
 
@@ -180,7 +168,8 @@ mod tests {
             source: Bytes::from_static(b"X = 1\n"),
             needs: Vec::new(),
         });
-        let answer = Answer { name, modules: vec![module], absent: Vec::new(), before: Vec::new() };
+        let answer =
+            Answer { name, modules: vec![module], absent: Vec::new(), before: Vec::new(), last: true };
         let mut packer = Packer::default();
         let first = packer.deliver(&answer);
         let loaded = first[0].module.as_ref().expect("a module");

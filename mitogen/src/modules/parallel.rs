@@ -6,6 +6,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 static PROCESSORS: LazyLock<usize> =
     LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from).min(8));
 
+/// How many threads work at once.
+pub(super) fn width() -> usize {
+    *PROCESSORS
+}
+
 /// Does the same with all of them; the results in their order.
 pub(super) fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = items.len().min(*PROCESSORS);

@@ -3,11 +3,12 @@
 use super::ModuleSettings;
 use super::finder::Finder;
 use super::pack::Packer;
+use super::parallel;
 use crate::shared::Shared;
 use crate::stats::LinkStats;
 use crate::upstream::dialect;
 use bytes::Bytes;
-use mitogen_importer::{Absence, Answer, Dialect, ModuleName, Output, Policy, Responder};
+use mitogen_importer::{Absence, Answer, Dialect, Module, ModuleName, Output, Policy, Responder};
 use mitogen_wire::body::{GetResource, LoadBundle, LoadModule, LoadResource};
 use mitogen_wire::{ContextId, Encoding, Handle};
 use std::collections::BTreeMap;
@@ -107,9 +108,12 @@ fn serve(settings: &ModuleSettings, shared: &Weak<Shared>, waiting: &AtomicUsize
         finder,
         policy: settings.policy.clone(),
         responder: Responder::new(settings.policy.clone()),
-        packer: Packer::default(),
-        dialects: BTreeMap::new(),
-        since: Instant::now(),
+        out: Out {
+            packer: Packer::default(),
+            dialects: BTreeMap::new(),
+            since: Instant::now(),
+            tallies: BTreeMap::new(),
+        },
     };
     while let Ok(first) = queue.recv() {
         let batch: Vec<Ask> = std::iter::once(first).chain(queue.try_iter().take(256)).collect();
@@ -124,21 +128,37 @@ struct Worker {
     finder: Finder,
     policy: Policy,
     responder: Responder,
+    out: Out,
+}
+
+/// The way out: compresses and sends.
+struct Out {
     packer: Packer,
     /// Of the links that asked for something.
     dialects: BTreeMap<ContextId, Dialect>,
-    /// Since when this thread is at work on the next answer.
+    /// Since when this thread is at work on the next part of an answer.
     since: Instant,
+    /// What was sent for requests whose answers are not complete.
+    tallies: BTreeMap<(ContextId, ModuleName), Tally>,
+}
+
+/// What was sent for one request.
+#[derive(Default)]
+struct Tally {
+    modules: usize,
+    bytes: usize,
+    /// Whether what was asked for is among them.
+    asked: bool,
 }
 
 impl Worker {
     fn run(&mut self, shared: &Shared, batch: Vec<Ask>) {
-        self.since = Instant::now();
+        self.out.since = Instant::now();
         self.finder.refresh();
         for ask in batch {
             match ask {
                 Ask::Module { link, dialect, name } => {
-                    let first = self.dialects.insert(link, dialect).is_none();
+                    let first = self.out.dialects.insert(link, dialect).is_none();
                     match ModuleName::parse(&name) {
                         Ok(name) => {
                             if first {
@@ -152,73 +172,45 @@ impl Worker {
                 Ask::Resource { link, request } => self.answer_resource(shared, link, request),
                 Ask::LinkDown(link) => {
                     self.responder.handle_link_down(link);
-                    self.dialects.remove(&link);
+                    self.out.dialects.remove(&link);
+                    self.out.tallies.retain(|(asker, _), _| *asker != link);
                 }
             }
         }
-        let mut wanted = Vec::new();
-        loop {
-            match self.responder.poll_output() {
-                Some(Output::Find(name)) => wanted.push(name),
-                Some(Output::Send { link, answer }) => self.send(shared, link, &answer),
-                None if wanted.is_empty() => break,
-                None => {
-                    for (name, found) in self.finder.find_all(std::mem::take(&mut wanted)) {
-                        self.responder.handle_found(name, found);
+        let Worker { finder, responder, out, .. } = self;
+        std::thread::scope(|scope| {
+            let (mut out, mut helper) = (Some(out), None);
+            let (mut wanted, mut ready) = (Vec::new(), Vec::new());
+            loop {
+                match responder.poll_output() {
+                    Some(Output::Find(name)) => wanted.push(name),
+                    Some(Output::Send { link, answer }) => ready.push((link, answer)),
+                    None => {
+                        let parts = std::mem::take(&mut ready);
+                        // As long as there is more to find, parts are compressed and sent meanwhile.
+                        if !wanted.is_empty() && !parts.is_empty() {
+                            helper = helper.or_else(|| {
+                                let out = out.take()?;
+                                let (sender, parts) = mpsc::channel();
+                                scope.spawn(move || parts.iter().for_each(|parts| out.send(shared, parts)));
+                                Some(sender)
+                            });
+                        }
+                        match (&helper, &mut out) {
+                            (Some(helper), _) => drop(helper.send(parts)),
+                            (None, Some(out)) => out.send(shared, parts),
+                            (None, None) => {}
+                        }
+                        if wanted.is_empty() {
+                            break;
+                        }
+                        for (name, found) in finder.find_all(std::mem::take(&mut wanted)) {
+                            responder.handle_found(name, found);
+                        }
                     }
                 }
             }
-        }
-    }
-
-    fn send(&mut self, shared: &Shared, link: ContextId, answer: &Answer) {
-        for (name, absence) in &answer.absent {
-            if *absence != Absence::Missing {
-                tracing::debug!(target: "mitogen::modules", "not sent to {}: {name}: {absence}", shared.show(link));
-            }
-        }
-        let dialect = self.dialects.get(&link).copied().unwrap_or_default();
-        let Some((handle, bodies)) = self.bodies(answer, dialect) else {
-            return refuse(shared, Ask::Module { link, dialect, name: answer.name.to_string() });
-        };
-        let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
-        let asked = answer.modules.iter().any(|module| module.name == answer.name);
-        tracing::info!(
-            target: "mitogen::modules",
-            "{} asked for {}: {} and {} other modules sent, {bytes} bytes",
-            shared.show(link),
-            answer.name,
-            if asked { "it" } else { "nothing" },
-            answer.modules.len() - usize::from(asked),
-        );
-        let more = LinkStats {
-            modules_sent: answer.modules.len() as u64,
-            module_messages: bodies.len() as u64,
-            module_bytes: bytes as u64,
-            module_time: std::mem::replace(&mut self.since, Instant::now()).elapsed(),
-            ..LinkStats::default()
-        };
-        shared.note_modules(link, &more);
-        for body in bodies {
-            // Fails when the link is gone: nobody waits then.
-            if shared.send(link, handle, body).is_err() {
-                break;
-            }
-        }
-    }
-
-    /// The messages of an answer. `None` if they cannot be written.
-    fn bodies(&mut self, answer: &Answer, dialect: Dialect) -> Option<(Handle, Vec<(Encoding, Bytes)>)> {
-        Some(match dialect {
-            Dialect::Bundles => {
-                let parts = self.packer.pack(answer)?.into_iter().map(|part| part.encode().ok());
-                (LoadBundle::HANDLE, parts.collect::<Option<_>>()?)
-            }
-            Dialect::Standard => {
-                let modules = self.packer.deliver(answer).into_iter().map(|module| module.encode().ok());
-                (LoadModule::HANDLE, modules.collect::<Option<_>>()?)
-            }
-        })
+        });
     }
 
     fn answer_resource(&mut self, shared: &Shared, link: ContextId, request: GetResource) {
@@ -238,4 +230,115 @@ impl Worker {
             let _ = shared.send(link, LoadResource::HANDLE, body);
         }
     }
+}
+
+impl Out {
+    /// Sends parts of answers.
+    fn send(&mut self, shared: &Shared, ready: Vec<(ContextId, Answer)>) {
+        ready.chunks(parallel::width()).for_each(|ready| self.send_some(shared, ready));
+    }
+
+    fn send_some(&mut self, shared: &Shared, ready: &[(ContextId, Answer)]) {
+        let dialect = |link: &ContextId| self.dialects.get(link).copied().unwrap_or_default();
+        let bundled: Vec<&Answer> = ready
+            .iter()
+            .filter(|(link, _)| dialect(link) == Dialect::Bundles)
+            .map(|(_, answer)| answer)
+            .collect();
+        let mut bundles = self.packer.pack(&bundled).into_iter();
+        for (link, answer) in ready {
+            let bodies = match self.dialects.get(link).copied().unwrap_or_default() {
+                Dialect::Bundles => {
+                    let part = bundles.next().flatten().and_then(|part| part.encode().ok());
+                    part.map(|body| (LoadBundle::HANDLE, vec![body]))
+                }
+                Dialect::Standard => {
+                    let modules = self.packer.deliver(answer).into_iter().map(|module| module.encode().ok());
+                    modules.collect::<Option<_>>().map(|bodies| (LoadModule::HANDLE, bodies))
+                }
+            };
+            let limit = shared.settings.max_message_size;
+            let is_too_large = |(_, body): &(Encoding, Bytes)| body.len() > limit;
+            match bodies {
+                Some((LoadBundle::HANDLE, bodies))
+                    if bodies.iter().any(is_too_large) && !answer.modules.is_empty() =>
+                {
+                    self.send(shared, pieces(*link, answer, limit));
+                }
+                Some((handle, bodies)) => self.send_bodies(shared, *link, answer, handle, bodies),
+                None => refuse(
+                    shared,
+                    Ask::Module { link: *link, dialect: Dialect::Standard, name: answer.name.to_string() },
+                ),
+            }
+        }
+    }
+
+    fn send_bodies(
+        &mut self,
+        shared: &Shared,
+        link: ContextId,
+        answer: &Answer,
+        handle: Handle,
+        bodies: Vec<(Encoding, Bytes)>,
+    ) {
+        for (name, absence) in &answer.absent {
+            if *absence != Absence::Missing {
+                tracing::debug!(target: "mitogen::modules", "not sent to {}: {name}: {absence}", shared.show(link));
+            }
+        }
+        let bytes: usize = bodies.iter().map(|(_, body)| body.len()).sum();
+        let tally = self.tallies.entry((link, answer.name.clone())).or_default();
+        tally.modules += answer.modules.len();
+        tally.bytes += bytes;
+        tally.asked |= answer.modules.iter().any(|module| module.name == answer.name);
+        if answer.last
+            && let Some(tally) = self.tallies.remove(&(link, answer.name.clone()))
+        {
+            tracing::info!(
+                target: "mitogen::modules",
+                "{} asked for {}: {} and {} other modules sent, {} bytes",
+                shared.show(link),
+                answer.name,
+                if tally.asked { "it" } else { "nothing" },
+                tally.modules - usize::from(tally.asked),
+                tally.bytes,
+            );
+        }
+        let more = LinkStats {
+            modules_sent: answer.modules.len() as u64,
+            module_messages: bodies.len() as u64,
+            module_bytes: bytes as u64,
+            module_time: std::mem::replace(&mut self.since, Instant::now()).elapsed(),
+            ..LinkStats::default()
+        };
+        shared.note_modules(link, &more);
+        for body in bodies {
+            // Fails when the link is gone: nobody waits then.
+            if shared.send(link, handle, body).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// A part that is too large for a message, module by module; one that is too large by itself is absent.
+fn pieces(link: ContextId, answer: &Answer, limit: usize) -> Vec<(ContextId, Answer)> {
+    let mut rest = Answer { modules: Vec::new(), ..answer.clone() };
+    let mut pieces = Vec::new();
+    if let [module] = &answer.modules[..] {
+        let why = format!("it is too large for a message, which may have {limit} bytes (`max_message_size`)");
+        rest.absent.push((module.name.clone(), Absence::Refused { path: module.path.clone(), why }));
+    } else {
+        let piece = |module: &Arc<Module>| Answer {
+            modules: vec![Arc::clone(module)],
+            absent: Vec::new(),
+            before: Vec::new(),
+            last: false,
+            name: answer.name.clone(),
+        };
+        pieces.extend(answer.modules.iter().map(|module| (link, piece(module))));
+    }
+    pieces.push((link, rest));
+    pieces
 }
