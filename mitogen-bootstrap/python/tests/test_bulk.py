@@ -139,6 +139,21 @@ class LongFrames(unittest.TestCase):
         self.assertEqual(len(self.broker.logged), 1)
         self.close()
 
+    def test_the_chain_may_change_to_another_sha_1_while_places_are_used_again(self):
+        self.draw = random.Random(3)
+        kept = wire.fast[:], wire.start_new_thread
+        del wire.fast[:]
+        wire.start_new_thread = lambda fn, args: None
+        try:
+            self.open(True)
+            frames = [(DIRECT, core.ENC_BYTES, str(i % 10).encode() * 50000) for i in range(12)]
+            self.assertEqual(self.send(frames, self.receive), frames)
+            wire.find_fast()
+            self.assertEqual(self.send(frames, self.receive), frames)
+        finally:
+            wire.fast[:], wire.start_new_thread = kept
+        self.close()
+
     def test_no_more_places_are_kept_than_are_of_use(self):
         self.draw = random.Random(2)
         self.open(False)
