@@ -145,7 +145,8 @@ class Decoder(wire.Decoder):
         place = self.place
         if place is None:
             if self.parts:
-                data = os.read(fd, amount(self))
+                # To the end of a frame and no further: the next one has its place.
+                data = os.read(fd, min(self.need - self.have, MOST))
                 return data, data and self.feed(data)
             while places and len(places[-1]) != size:
                 places.pop()
