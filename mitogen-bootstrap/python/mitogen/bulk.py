@@ -153,7 +153,7 @@ class Decoder(wire.Decoder):
             if places:
                 place = places.pop()
             else:
-                place = bytearray(size)
+                place = bytearray(size)  # novm
             self.place = place
         count = readv(fd, [view(place)[self.filled:]])
         if not count:
