@@ -7,8 +7,10 @@ mod account_bed;
 use account_bed::{check, needed, password, told, wrong, wrong_of};
 use futures_util::future::join_all;
 use mitogen::{Credential, Doas, FailureKind, Method, Phase, Ssh, Su, Sudo};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Environments of tools; `LANGUAGE` is what the method says.
 const LANGUAGES: [&str; 3] =
@@ -61,6 +63,9 @@ on_testbed!(the_language_of_programs_in_the_context_is_the_account_s, bed, async
     assert!(said.contains("Unbekannter Benutzer") || said.contains("unbekannter Benutzer"), "{said}");
 });
 
+/// The counters of the codes that were given last.
+static GIVEN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
 /// The code that this account is to give next.
 fn code(account: &str) -> Option<String> {
     let bed = std::env::var("MITOGEN_TESTBED").ok()?;
@@ -69,8 +74,12 @@ fn code(account: &str) -> Option<String> {
     let text = std::fs::read_to_string(path.trim_matches('\'')).ok()?;
     let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(account))?;
     let fields: Vec<&str> = line.split_whitespace().collect();
-    // The counter of the last code that was good.
+    // The counter of the last code that was good. Who writes there at the same time for another account may put an older
+    // one back for a while (pam_oath copies what it has read before it held the lock), so none is given twice.
     let next = fields.get(4).map_or(0, |last| last.parse::<u64>().expect("a counter") + 1);
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = given.get(account).map_or(next, |&last| next.max(last + 1));
+    given.insert(account.to_owned(), next);
     let out = Command::new("oathtool").args(["-c", &next.to_string(), fields[3]]).output().ok()?;
     Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }
