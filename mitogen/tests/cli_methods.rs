@@ -224,9 +224,13 @@ fn ssh_wants_a_password_and_a_code() {
     let Some(bed) = testbed("ssh_wants_a_password_and_a_code") else { return };
     let facts = fs::read_to_string(bed.join("env")).unwrap();
     let codes = facts.lines().find_map(|line| line.strip_prefix("MITOGEN_TESTBED_OATH=")).expect("codes");
-    // The next code of the account, from the counter of the last.
+    // The next code of the account, from the counter of the last; that may have gone back for a while, if others write.
+    let scratch = tempfile::tempdir().unwrap();
+    let given = scratch.path().join("given").display().to_string();
     let command = format!(
-        "awk '$2==\"tb_otpcli\"{{print $5==\"\"?0:$5+1, $4}}' {codes} | {{ read -r at key; oathtool -c $at $key; }}"
+        "awk '$2==\"tb_otpcli\"{{print $5==\"\"?0:$5+1, $4}}' {codes} | {{ read -r at key; \
+         [ ! -e {given} ] || [ $at -gt $(cat {given}) ] || at=$(($(cat {given})+1)); echo $at >{given}; \
+         oathtool -c $at $key; }}"
     );
     let config = ssh_config(&bed).display().to_string();
     let password = secret_file("pw-tb_otpcli");
