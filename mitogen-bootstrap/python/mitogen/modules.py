@@ -5,10 +5,10 @@ import mitogen
 from mitogen import core
 from mitogen.core import BytesType, Message, to_text
 from mitogen.importer import allocate_lock, get_ident
-try:
+
+release_lock = None
+if core.PY3:
     from _imp import acquire_lock, release_lock  # novm
-except ImportError:
-    release_lock = None
 
 GET_RESOURCE = 112
 LOAD_RESOURCE = 113
