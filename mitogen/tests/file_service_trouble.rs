@@ -139,7 +139,7 @@ async fn a_fetch_that_fails_at_its_receiver_holds_up_nobody() {
 async fn who_fetches_and_acknowledges_nothing_or_too_much_is_told_so() {
     for python in [interpreters().first(), interpreters().last()].into_iter().flatten() {
         for (more, word) in [(None, "stopped acknowledging"), (Some(1_i64 << 40), "acknowledged more")] {
-            let router = Router::builder().file_patience(Duration::from_secs(1)).build().unwrap();
+            let router = Router::builder().file_patience(Duration::from_secs(4)).build().unwrap();
             let [hop, one, other] = family(&router, python).await;
             let (_directory, path) = registered(&router, 30_000_000);
             hold(&router, &one, &hop, &path).await;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a silence may be here.
-const PATIENCE: Duration = Duration::from_millis(1600);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// What no test needs.
 const LIMIT: Duration = Duration::from_secs(60);
 

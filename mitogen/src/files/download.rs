@@ -104,7 +104,17 @@ pub(super) async fn one(
             biased;
             result = &mut written => {
                 let (path, bytes, resumed) = match result {
-                    Ok(result) => result?,
+                    Ok(Ok(result)) => result,
+                    Ok(Err(error)) => {
+                        // Who says that no more will come says in his answer, which is behind that, what the matter is.
+                        if error.kind == FileErrorKind::Cut
+                            && let Ok(Err(told)) = tokio::time::timeout(WORD, sent.answer()).await
+                        {
+                            begun.finish();
+                            return Err(told);
+                        }
+                        return Err(error.into());
+                    }
                     Err(_) => return Err(Error::Closed),
                 };
                 begun.finish();
@@ -131,6 +141,8 @@ pub(super) async fn one(
     result_of(&mut written, begun).await
 }
 
+/// How long the answer may take that follows a dead message.
+const WORD: std::time::Duration = std::time::Duration::from_secs(2);
 /// How many messages wait for the writer; the window bounds their bytes.
 const CHANNEL: usize = 256;
 
