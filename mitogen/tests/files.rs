@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{connect, interpreters};
+use common::{connect, interpreters, names};
 use mitogen::{Context, Error, FileErrorKind, Local, Router, TransferOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -40,15 +40,6 @@ fn check(path: &Path, bytes: &[u8], what: &str) {
 }
 
 /// The names in a directory.
-fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
-
 /// One context behind the other.
 async fn chain(router: &Router, python: &Path, depth: usize) -> Context {
     let mut context = connect(router, python).await;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{connect, define, interpreters, wait_dead, wait_for};
+use common::{connect, define, interpreters, names, wait_dead, wait_for};
 use mitogen::{Context, Error, FileErrorKind, Router, TransferOptions};
 use rustix::fs::{FlockOperation, flock};
 use std::path::{Path, PathBuf};
@@ -43,14 +43,6 @@ impl Place {
         assert_eq!(self.names(), ["from", "to"], "{what}");
         assert_eq!(std::fs::read(self.at("to")).unwrap(), b"old", "{what}");
     }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 async fn transfer(

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{connect, define, interpreters, wait_for};
+use common::{connect, define, interpreters, names, wait_for};
 use mitogen::{Context, Error, FileErrorKind, Local, Router, TransferOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
@@ -68,14 +68,6 @@ fn kind<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) -> FileErrorKi
 }
 
 /// The names in a directory.
-fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
 #[tokio::test]
 async fn a_context_that_is_stopped_ends_its_transfer_and_no_other() {
     for python in pythons() {

@@ -15,6 +15,24 @@ __package__ = ''
 TAIL = '<mitogen>'
 
 
+def wait(lock):
+    """Acquires a lock that the I/O thread releases. Python 3 holds a lock of all imports while it asks a finder, and that thread wants it when it happens to
+    collect a module's lock."""
+    depth = 0
+    try:
+        while release_lock:
+            release_lock()
+            depth += 1
+    except RuntimeError:
+        pass
+    try:
+        lock.acquire()
+    finally:
+        while depth:
+            acquire_lock()
+            depth -= 1
+
+
 class Module(type(sys)):
     """A module; mitogen.core has more to offer when it is asked: mitogen.api adds that."""
 
@@ -62,22 +80,9 @@ class Importer(object):
             if self.waiting.setdefault(fullname, lock) is lock and fullname not in self.cache:
                 self.request(fullname)
             lock = self.waiting[fullname]
-            depth = 0
-            try:
-                # Python 3 holds a lock of all imports while it asks a finder. The I/O thread wants it when it happens to collect a module's lock.
-                while release_lock:
-                    release_lock()
-                    depth += 1
-            except RuntimeError:
-                pass
-            try:
-                while fullname not in self.cache:
-                    lock.acquire()
-                    lock.release()
-            finally:
-                while depth:
-                    acquire_lock()
-                    depth -= 1
+            while fullname not in self.cache:
+                wait(lock)
+                lock.release()
         return self.cache.get(fullname, (None, None, None))
 
     def close(self):

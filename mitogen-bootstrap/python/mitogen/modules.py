@@ -4,11 +4,7 @@ import zlib
 import mitogen
 from mitogen import core
 from mitogen.core import BytesType, Message, to_text
-from mitogen.importer import allocate_lock, get_ident
-
-release_lock = None
-if core.PY3:
-    from _imp import acquire_lock, release_lock  # novm
+from mitogen.importer import allocate_lock, get_ident, wait
 
 GET_RESOURCE = 112
 LOAD_RESOURCE = 113
@@ -73,23 +69,6 @@ def goal(fullname):
 def border(payload):
     """Where the second of two pickles begins: what ends the first can stand in no text."""
     return payload.index(BORDER) + 1
-
-
-def wait(lock):
-    """Waits for a lock. Python 3 holds a lock of all imports while it asks a finder, and the I/O thread may want that."""
-    depth = 0
-    try:
-        while release_lock:
-            release_lock()
-            depth += 1
-    except RuntimeError:
-        pass
-    try:
-        lock.acquire()
-    finally:
-        while depth:
-            acquire_lock()
-            depth -= 1
 
 
 class Part(object):
