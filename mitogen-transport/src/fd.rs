@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -133,6 +134,19 @@ impl Fd {
             bytes = &bytes[count..];
         }
         Ok(())
+    }
+
+    /// How many bytes a local socket holds for a far end that does not read, as the system counts them; `None` of anything else.
+    pub(crate) fn send_buffer(&self) -> Option<usize> {
+        let local = rustix::net::getsockname(self.fd.get_ref()).ok()?;
+        let ours = local.address_family() == rustix::net::AddressFamily::UNIX;
+        ours.then(|| sockopt::socket_send_buffer_size(self.fd.get_ref()).ok()).flatten()
+    }
+
+    /// Has a socket hold so many, which the system doubles to have room for its own.
+    pub(crate) fn set_send_buffer(&self, bytes: usize) {
+        // What is refused stays as it was.
+        let _ = sockopt::set_socket_send_buffer_size(self.fd.get_ref(), bytes);
     }
 
     /// Ends a socket in both directions.

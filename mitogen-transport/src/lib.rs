@@ -18,6 +18,7 @@ mod credentials;
 mod descriptors;
 mod error;
 mod fd;
+mod haste;
 mod link;
 mod listen;
 pub mod memory;

@@ -11,6 +11,7 @@
 //! only what is soon to be written, so that what waits behind that can still change places.
 
 use crate::fd::Fd;
+use crate::haste::Haste;
 use bytes::{Bytes, BytesMut};
 use mitogen_wire::{Decoder, Direction, Encoder, FrameError, FrameFormat, Message};
 use std::collections::VecDeque;
@@ -194,6 +195,7 @@ struct Outbox {
     /// What is not made into frames yet, if that can wait.
     waiting: Option<Box<dyn Waiting>>,
     limit: usize,
+    haste: Haste,
     state: OutboxState,
 }
 
@@ -218,6 +220,7 @@ impl FrameWriter {
             framed: 0,
             waiting: None,
             limit: DEFAULT_QUEUE_LIMIT,
+            haste: Haste::default(),
             state: OutboxState::Open,
         };
         let shared =
@@ -288,6 +291,14 @@ impl FrameWriter {
             self.shared.work.notify_one();
         }
         Ok(())
+    }
+
+    /// Somebody waits for the answer to what is sent next. If it meets bulk on its way, then for a second less of that is given to
+    /// the system at a time: what the system has, nothing overtakes.
+    pub fn hurry(&self) {
+        let mut outbox = self.shared.outbox();
+        let in_bulk = outbox.framed > 0;
+        outbox.haste.hurry(&self.shared.fd, in_bulk);
     }
 
     /// How many bytes wait.
@@ -419,6 +430,7 @@ impl Outbox {
             if self.pieces.is_empty() {
                 return Ok(());
             }
+            self.haste.relax(fd);
             let slices: Vec<IoSlice<'_>> = self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
             let mut written = fd.try_write(&slices)?;
             debug_assert!(written <= self.framed);

@@ -14,7 +14,7 @@ use mitogen_router::Outbox;
 use mitogen_transport::{
     Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
 };
-use mitogen_wire::{ContextId, Direction, FrameFormat, Message, SessionKey};
+use mitogen_wire::{ContextId, Direction, FrameFormat, Handle, Message, SessionKey};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,9 @@ impl Wire {
 
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
+        if message.handle == Handle::CALL_FUNCTION {
+            self.writer.hurry();
+        }
         let sent = match self.age.as_ref().and_then(|age| age.translate(message)) {
             Some(translated) => self.writer.send(&translated),
             None => self.writer.send(message),
