@@ -35,6 +35,9 @@ MOST = 1 << 20
 JOIN = 131072
 PIECES = 256
 
+# What a pipe is given to hold (it is 64 KiB), and how Linux is asked for that.
+PIPE = 1 << 20
+SETPIPE_SZ = 1031
 # How many long frames are read in a row before anything else is looked at; how many places of their bytes are kept.
 ROW = 8
 PLACES = 16
@@ -246,9 +249,20 @@ class Link(link.Link):
                 return
 
 
+def widen(fd):
+    """Has a pipe, if it is one, hold more: sshd fills it 32 KiB at a time, and would otherwise have us take turns with it."""
+    try:
+        from fcntl import fcntl
+        fcntl(fd, SETPIPE_SZ, PIPE)
+    except (ImportError, EnvironmentError):
+        # No pipe, not Linux, or no more memory for this user's pipes.
+        pass
+
+
 def install(parent):
     """Gives the link to the parent these classes, unless it has others already; from any thread."""
     prime()
+    widen(parent.fd_in)
     parent.lock.acquire()
     if parent.__class__ is link.Link:
         parent.decoder.__class__ = Decoder

@@ -163,6 +163,20 @@ class LongFrames(unittest.TestCase):
         self.assertLessEqual(len(bulk.places), bulk.PLACES)
         self.close()
 
+    def test_a_pipe_is_made_to_hold_more_and_nothing_else_minds(self):
+        reader, writer = os.pipe()
+        try:
+            before = fcntl.fcntl(reader, bulk.SETPIPE_SZ + 1)
+        except EnvironmentError:
+            # Only Linux can say, and widen.
+            before = None
+        bulk.widen(reader)
+        if before:
+            self.assertGreater(fcntl.fcntl(reader, bulk.SETPIPE_SZ + 1), before)
+        os.close(reader)
+        os.close(writer)
+        bulk.widen(reader)
+
 
 if __name__ == '__main__':
     unittest.main()
