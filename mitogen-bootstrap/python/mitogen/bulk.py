@@ -67,10 +67,10 @@ def write(link, refill):
     while queue or refill():
         size = count = 0
         for piece in queue[:PIECES]:
+            if size >= JOIN and len(piece) >= LONG:
+                break
             size += len(piece)
             count += 1
-            if size >= JOIN:
-                break
         pieces = queue[:count]
         if link.sent:
             pieces[0] = (view or BytesType)(pieces[0])[link.sent:]
@@ -93,6 +93,18 @@ def write(link, refill):
         while n and n >= len(queue[0]):
             n -= len(queue.pop(0))
         link.sent = n
+
+
+def sign(chain, pieces):
+    """The signature of a frame that is in pieces."""
+    if chain.past is not None:
+        return chain.mac(EMPTY.join(pieces))
+    for piece in pieces[:-1]:
+        chain.inner.update(piece)
+        if len(piece) > 2047:
+            # As in `mac`: what follows would let other threads run.
+            chain.inner = chain.inner.copy()
+    return chain.mac(pieces[-1])
 
 
 def amount(decoder):
@@ -191,22 +203,19 @@ class Decoder(wire.Decoder):
 
 class Link(link.Link):
     def send(self, msg):
-        data = msg.data
-        if not view or len(data) < LONG or os.getpid() != self.pid:
+        size = msg.size()
+        if not view or size < LONG or os.getpid() != self.pid:
             return link.Link.send(self, msg)
+        pieces = [pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, size)]
+        pieces += getattr(msg, 'pieces', None) or [msg.data]
         self.lock.acquire()
         try:
             if self.dead:
                 return
-            head = pack(HEADER, msg.enc, msg.dst_id, msg.src_id, msg.auth_id, msg.handle, msg.reply_to, len(data))
-            chain = self.chain_out
-            if chain and chain.past is None:
-                chain.inner.update(head)
-                head = chain.mac(data) + head
-            elif chain:
-                head = chain.mac(head + data) + head
-            self.queue += [head, data]
-            self.queued += len(head) + len(data)
+            if self.chain_out:
+                pieces[0] = sign(self.chain_out, pieces) + pieces[0]
+            self.queue += pieces
+            self.queued += sum([len(piece) for piece in pieces])
             if not self.full:
                 self.write()
         finally:
@@ -261,9 +270,12 @@ def widen(fd):
 
 def install(parent):
     """Gives the link to the parent these classes, unless it has others already; from any thread."""
+    if getattr(parent, 'wide', False):
+        return
     prime()
     widen(parent.fd_in)
     parent.lock.acquire()
+    parent.wide = True
     if parent.__class__ is link.Link:
         parent.decoder.__class__ = Decoder
         parent.__class__ = Link

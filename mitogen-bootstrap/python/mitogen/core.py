@@ -215,6 +215,9 @@ class Message(object):
         return cls(reply_to=IS_DEAD, data=to_text(reason).encode('utf-8'), **kw)
     dead = classmethod(dead)
 
+    def size(self):
+        return len(self.data)
+
     def is_dead(self):
         return self.reply_to == IS_DEAD
     is_dead = property(is_dead)

@@ -19,6 +19,17 @@ class LatchError(Error):
     """Waiting, or telling, makes no sense any more."""
 
 
+class LongMessage(Message):
+    """A message whose bytes stay in the pieces that they came in, until somebody wants them as one."""
+    def data(self):
+        self.pieces = [EMPTY.join(self.pieces)]
+        return self.pieces[0]
+    data = property(data)
+
+    def size(self):
+        return sum([len(piece) for piece in self.pieces])
+
+
 def pickled(data, who, handle):
     """A message that carries a value in the form that costs its receiver least."""
     econtext = getattr(sys.modules['mitogen'], 'econtext', None)
@@ -35,8 +46,7 @@ def pickled(data, who, handle):
     if protocol > 2:
         start = '\x80\x03B'
     # What Python 2 has for bytes, all understand, and protocol 2 of Python 3 would make a text of them.
-    data = EMPTY.join([start.encode('latin-1'), pack('<i', len(data)), data, '.'.encode()])
-    return Message(enc=ENC_PICKLE, data=data, handle=handle)
+    return LongMessage(enc=ENC_PICKLE, pieces=[start.encode('latin-1') + pack('<i', len(data)), data, '.'.encode()], handle=handle)
 
 
 class Sender(object):
@@ -57,7 +67,7 @@ class Sender(object):
             if not self.credit:
                 self.credit = Credit(context)
             msg.reply_to = self.credit.handle
-            self.credit.spend(len(msg.data))
+            self.credit.spend(msg.size())
         context.send(msg)
 
     def close(self):

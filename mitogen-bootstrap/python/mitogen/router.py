@@ -53,7 +53,7 @@ class Router(Growing):
             msg.src_id = me
         if msg.auth_id is None:
             msg.auth_id = me
-        if len(msg.data) > self.limit:
+        if msg.size() > self.limit:
             self.refuse(msg, 'message too large (max %d bytes)' % self.limit, True)
         elif msg.dst_id == me:
             self.deliver(msg)

@@ -5,7 +5,7 @@ import random
 import unittest
 
 import harness
-from mitogen import bulk, core, stream, wire
+from mitogen import bulk, core, messages, stream, wire
 
 DIRECT = 5000
 
@@ -162,6 +162,29 @@ class LongFrames(unittest.TestCase):
         self.send([(DIRECT, core.ENC_BYTES, b'x' * 40000)] * 60, self.receive)
         self.assertLessEqual(len(bulk.places), bulk.PLACES)
         self.close()
+
+    def test_a_value_in_pieces_is_the_same_message(self):
+        if not bulk.view:
+            # There they are joined.
+            return
+        for signed in False, True:
+            chains = [signed and wire.Chain(harness.KEY.encode(), 'x') or None for _ in range(2)]
+            reader, writer = os.pipe()
+            link = bulk.Link(FakeBroker(), -1, writer, (None, chains[0]), 1 << 20)
+            decoder = wire.Decoder(chains[1], 1 << 20)
+            # Underway the chain goes over to another SHA-1.
+            for i in range(6):
+                pieces = [b'<', str(i).encode() * 40000, b'>']
+                msg = messages.LongMessage(src_id=1, auth_id=1, handle=7, enc=core.ENC_PICKLE, pieces=pieces)
+                link.send(msg)
+                self.assertEqual(link.queued, 0)
+                got, = decoder.feed(os.read(reader, 65536))
+                self.assertEqual((got.handle, got.data), (7, b''.join(pieces)))
+                self.assertEqual((msg.size(), msg.data, msg.size()), (40002, got.data, 40002))
+                if i == 3:
+                    wire.find_fast()
+            os.close(reader)
+            os.close(writer)
 
     def test_a_pipe_is_made_to_hold_more_and_nothing_else_minds(self):
         reader, writer = os.pipe()
