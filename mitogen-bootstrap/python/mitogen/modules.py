@@ -206,7 +206,11 @@ class Finder(object):
         """Wakes those who wait for no reason any more."""
         for hope in list(self.hopes):
             if self.is_settled(*hope[:2]):
-                self.hopes.remove(hope)
+                try:
+                    self.hopes.remove(hope)
+                except ValueError:
+                    # Another thread was quicker.
+                    continue
                 hope[2].release()
 
     def settle(self, fullname, wanted=None):

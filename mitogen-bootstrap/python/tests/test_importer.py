@@ -187,6 +187,23 @@ class Serving(unittest.TestCase):
         # Only now, when nothing is on its way.
         self.assertEqual(self.asked, ['zzr'])
 
+    def test_who_is_woken_twice_at_once_is_woken_once(self):
+        self.finder.collect(bundle('zzp', [self.module('zzp')], False))
+        threads, results = self.finding('zzq')
+        self.until(lambda: self.finder.hopes)
+        stir, is_settled = self.finder.stir, self.finder.is_settled
+
+        def interrupted(*hope):
+            # As if another thread did the same between the look and the deed.
+            self.finder.is_settled = is_settled
+            if is_settled(*hope):
+                stir()
+                return True
+        self.finder.is_settled = interrupted
+        self.finder.collect(bundle('zzp', [self.module('zzq')]))
+        self.join(threads)
+        self.assertEqual((results, self.asked), ([('zzq', True)], []))
+
     def test_a_package_goes_ahead_of_the_member_that_was_asked_for(self):
         if not core.PY3:
             return
