@@ -136,14 +136,18 @@ impl Fd {
         Ok(())
     }
 
-    /// How many bytes a local socket holds for a far end that does not read, as the system counts them; `None` of anything else.
+    /// How many bytes a local socket was given to hold for a far end that does not read; `None` of anything else.
     pub(crate) fn send_buffer(&self) -> Option<usize> {
         let local = rustix::net::getsockname(self.fd.get_ref()).ok()?;
-        let ours = local.address_family() == rustix::net::AddressFamily::UNIX;
-        ours.then(|| sockopt::socket_send_buffer_size(self.fd.get_ref()).ok()).flatten()
+        if local.address_family() != rustix::net::AddressFamily::UNIX {
+            return None;
+        }
+        let told = sockopt::socket_send_buffer_size(self.fd.get_ref()).ok()?;
+        // Linux tells twice what it was given.
+        Some(if cfg!(target_os = "linux") { told / 2 } else { told })
     }
 
-    /// Has a socket hold so many, which the system doubles to have room for its own.
+    /// Has a socket hold so many.
     pub(crate) fn set_send_buffer(&self, bytes: usize) {
         // What is refused stays as it was.
         let _ = sockopt::set_socket_send_buffer_size(self.fd.get_ref(), bytes);

@@ -22,7 +22,7 @@ impl Haste {
     pub(crate) fn hurry(&mut self, fd: &Fd, in_bulk: bool) {
         if let Some((since, _)) = &mut self.hurried {
             *since = Instant::now();
-        } else if in_bulk && let Some(before) = fd.send_buffer().filter(|before| *before > 2 * LITTLE) {
+        } else if in_bulk && let Some(before) = fd.send_buffer().filter(|before| *before > LITTLE) {
             fd.set_send_buffer(LITTLE);
             self.hurried = Some((Instant::now(), before));
         }
@@ -33,8 +33,7 @@ impl Haste {
         if let Some((since, before)) = self.hurried
             && since.elapsed() >= LASTS
         {
-            // It was told doubled.
-            fd.set_send_buffer(before / 2);
+            fd.set_send_buffer(before);
             self.hurried = None;
         }
     }
@@ -54,9 +53,9 @@ mod tests {
         haste.hurry(&fd, false);
         assert_eq!(fd.send_buffer(), Some(before), "nothing was in the way");
         haste.hurry(&fd, true);
-        assert!(fd.send_buffer().unwrap() < before / 2);
+        assert_eq!(fd.send_buffer(), Some(LITTLE));
         haste.relax(&fd);
-        assert!(fd.send_buffer().unwrap() < before / 2, "the next may follow soon");
+        assert_eq!(fd.send_buffer(), Some(LITTLE), "the next may follow soon");
         haste.hurried.as_mut().unwrap().0 -= LASTS;
         haste.relax(&fd);
         assert_eq!(fd.send_buffer(), Some(before));

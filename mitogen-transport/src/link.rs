@@ -31,6 +31,8 @@ const READ_AHEAD: usize = 1 << 20;
 const FRAME_HEAD: usize = 64;
 /// How many queued pieces are written at once.
 const PIECES: usize = 64;
+/// What is longer is bulk.
+const SHORT: usize = 4096;
 /// How many bytes are made into frames ahead of the descriptor, while messages wait in a [`Waiting`].
 const AHEAD: usize = 128 << 10;
 
@@ -297,7 +299,8 @@ impl FrameWriter {
     /// the system at a time: what the system has, nothing overtakes.
     pub fn hurry(&self) {
         let mut outbox = self.shared.outbox();
-        let in_bulk = outbox.framed > 0;
+        // A message is two pieces. Those sent ahead in great number are short, and want room.
+        let in_bulk = outbox.pieces.iter().take(2).any(|piece| piece.len() > SHORT);
         outbox.haste.hurry(&self.shared.fd, in_bulk);
     }
 

@@ -10,7 +10,7 @@ use crate::remote_log;
 use crate::shared::Shared;
 use mitogen_bootstrap::{BootConfig, Preamble};
 use mitogen_importer::Dialect;
-use mitogen_router::Outbox;
+use mitogen_router::{CONTROL_LIMIT, Outbox};
 use mitogen_transport::{
     Connected, FrameReader, FrameWriter, LinkError, Method, Phase, Process, QueueWatch, ToolLines, Waiting,
 };
@@ -77,7 +77,8 @@ impl Wire {
 
     /// Writes at once what the link takes, and queues the rest.
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LostReason> {
-        if message.handle == Handle::CALL_FUNCTION {
+        // Long ones are themselves what others wait for.
+        if message.handle == Handle::CALL_FUNCTION && message.payload.len() <= CONTROL_LIMIT {
             self.writer.hurry();
         }
         let sent = match self.age.as_ref().and_then(|age| age.translate(message)) {
